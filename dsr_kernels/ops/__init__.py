@@ -1,0 +1,1 @@
+"""The ops: one file each, holding the public function, its checks and its registration."""

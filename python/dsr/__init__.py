@@ -1,0 +1,54 @@
+"""Train neural networks whose weights are sparse from the first step to the last.
+
+>>> sparse = dsr.sparsify(model, dsr.DSR(sparsity=0.9), total_steps=steps)
+>>> sparse.attach(optimizer)  # the training loop stays as it was
+"""
+
+from dsr import distributions, methods, models
+from dsr.checkpoints import Checkpoints
+from dsr.methods import (
+    DSR,
+    SET,
+    Dense,
+    DynamicMethod,
+    Grow,
+    Method,
+    Prune,
+    Reallocation,
+    Redistribute,
+    Rules,
+    SparseMethod,
+    SparseParam,
+    Static,
+    register_method,
+)
+from dsr.nonfinite import NonFiniteError
+from dsr.sparsifier import Sparsifier
+from dsr.sparsify import sparsify
+from dsr.stats import LayerStats, Stats
+
+__all__ = [
+    "DSR",
+    "SET",
+    "Checkpoints",
+    "Dense",
+    "DynamicMethod",
+    "Grow",
+    "LayerStats",
+    "Method",
+    "NonFiniteError",
+    "Prune",
+    "Reallocation",
+    "Redistribute",
+    "Rules",
+    "SparseMethod",
+    "SparseParam",
+    "Sparsifier",
+    "Static",
+    "Stats",
+    "distributions",
+    "methods",
+    "models",
+    "register_method",
+    "sparsify",
+]

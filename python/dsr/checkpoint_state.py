@@ -1,0 +1,112 @@
+"""A sparsifier's state as plain tensors, numbers and strings, and back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from dsr.sparsifier import Sparsifier
+
+VERSION = 1
+# What a resume must agree on: other values would train on differently, and silently.
+_IDENTITY = ("version", "method", "options", "seed", "total_steps", "shapes")
+
+
+def dump(sparse: Sparsifier) -> dict[str, Any]:
+    """Masks go in logical order, eight weights a byte, whatever the memory format of this run."""
+    state = sparse._state
+    return {
+        **_identity(sparse),
+        "step": sparse.step,
+        "budget": sparse.budget,
+        "masks": {name: pack_bytes(mask) for name, mask in sparse.masks().items()},
+        "threshold": state.threshold.cpu().clone(),
+        "reallocations": int(state.number),
+        "moved": state.moved.cpu().clone(),
+    }
+
+
+def load(sparse: Sparsifier, given: dict[str, Any]) -> None:
+    """Check everything, then change everything."""
+    identity = _identity(sparse)
+    expected = {*identity, "step", "budget", "masks", "threshold", "reallocations", "moved"}
+    if not isinstance(given, dict) or set(given) != expected:
+        keys = sorted(given) if isinstance(given, dict) else type(given).__name__
+        raise ValueError(f"state: expected the keys {sorted(expected)}, got {keys}")
+    for key in _IDENTITY:
+        if given[key] != identity[key]:
+            raise ValueError(
+                f"state: {key} is {given[key]!r} there and {identity[key]!r} here; resume with "
+                "the model and arguments it was saved with"
+            )
+    masks = {}
+    for name, shape in identity["shapes"].items():
+        packed = given["masks"].get(name) if isinstance(given["masks"], dict) else None
+        masks[name] = unpack_bytes(packed, tuple(shape), f"state['masks'][{name!r}]")
+    active = sum(int(mask.sum()) for mask in masks.values())
+    if active != given["budget"]:
+        raise ValueError(
+            f"state: masks hold {active} active units, the budget is {given['budget']}"
+        )
+    state = sparse._state
+    threshold = _tensor(given["threshold"], state.threshold, "threshold")
+    moved = _tensor(given["moved"], state.moved, "moved")
+    for key in ("step", "reallocations"):
+        if not isinstance(given[key], int) or given[key] < 0:
+            raise ValueError(f"state: {key}: expected an int of at least 0, got {given[key]!r}")
+    storage = sparse._storage
+    storage.check_unchanged()
+    storage.set_masks(masks)
+    storage.mask_weights()
+    sparse.step, sparse.budget = given["step"], given["budget"]
+    state.threshold.copy_(threshold)
+    state.moved.copy_(moved)
+    state.number.fill_(given["reallocations"])
+    state.active = storage.mask.counts()
+
+
+def _identity(sparse: Sparsifier) -> dict[str, Any]:
+    return {
+        "version": VERSION,
+        "method": type(sparse.method).__name__,
+        "options": sparse.method.options(),
+        "seed": sparse.seed,
+        "total_steps": sparse.total_steps,
+        "shapes": {place.name: list(place.parameter.shape) for place in sparse._storage.places},
+    }
+
+
+def pack_bytes(mask: Tensor) -> Tensor:
+    """A bool tensor as uint8 bits in logical order, the first weight in the lowest bit."""
+    bits = mask.reshape(-1).to("cpu", torch.uint8)
+    padded = torch.nn.functional.pad(bits, (0, -len(bits) % 8)).view(-1, 8)
+    return (padded << torch.arange(8, dtype=torch.uint8)).sum(1, dtype=torch.uint8)
+
+
+def unpack_bytes(packed: Any, shape: tuple[int, ...], name: str) -> Tensor:
+    """The inverse of :func:`pack_bytes`.
+
+    Raises:
+        ValueError: not uint8 of the right length, or bits set beyond the last weight.
+    """
+    elements = 1
+    for size in shape:
+        elements *= size
+    length = -(-elements // 8)
+    if not isinstance(packed, Tensor) or packed.dtype != torch.uint8 or packed.shape != (length,):
+        got = f"{packed.dtype} {list(packed.shape)}" if isinstance(packed, Tensor) else repr(packed)
+        raise ValueError(f"{name}: expected uint8 [{length}], got {got:.80}")
+    bits = ((packed.cpu()[:, None] >> torch.arange(8, dtype=torch.uint8)) & 1).bool().view(-1)
+    if bits[elements:].any():
+        raise ValueError(f"{name}: bits are set beyond the {elements} weights of the layer")
+    return bits[:elements].view(shape)
+
+
+def _tensor(value: Any, like: Tensor, name: str) -> Tensor:
+    if not isinstance(value, Tensor) or value.shape != like.shape or value.dtype != like.dtype:
+        got = f"{value.dtype} {list(value.shape)}" if isinstance(value, Tensor) else repr(value)
+        raise ValueError(f"state: {name}: expected {like.dtype} {list(like.shape)}, got {got:.80}")
+    return value

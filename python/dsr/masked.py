@@ -1,0 +1,222 @@
+"""Masked storage: each module keeps its dense weight, and inactive entries are exactly 0."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from dsr.methods.rules import SparseParam
+from dsr.selection import Owned
+from dsr_kernels import BitMask, LayerShape, SparseLayout, apply_mask_, reset_state_
+
+DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+DISTRIBUTED_TYPES = ("DTensor", "ShardedTensor")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a sparse parameter lives, and the memory order its mask bits follow."""
+
+    owned: Owned
+    strides: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        return self.owned.name
+
+    @property
+    def parameter(self) -> nn.Parameter:
+        return self.owned.parameter
+
+
+class MaskedStorage:
+    """The sparse parameters of a model, their mask, and what is done to all of them at once."""
+
+    def __init__(self, chosen: Sequence[Owned]) -> None:
+        for one in chosen:
+            _check_parameter(one.name, one.parameter)
+        self.places = [Place(one, tuple(one.parameter.stride())) for one in chosen]
+        devices = {str(place.parameter.device): place.name for place in self.places}
+        if len(devices) > 1:
+            raise ValueError(f"model: expected all sparse layers on one device, got {devices}")
+        self.layout = SparseLayout(
+            tuple(LayerShape(place.parameter.numel()) for place in self.places)
+        )
+        self.mask = BitMask.zeros(self.layout, self.device)
+        self.previous = self.mask.clone()
+
+    @property
+    def names(self) -> list[str]:
+        return [place.name for place in self.places]
+
+    @property
+    def weights(self) -> list[Tensor]:
+        return [place.parameter for place in self.places]
+
+    @property
+    def device(self) -> torch.device:
+        return self.places[0].parameter.device
+
+    def check_unchanged(self) -> None:
+        """Refuse a parameter that was replaced, restrided or moved alone since registration.
+
+        Raises:
+            RuntimeError: with the parameter's name and how to mend it.
+        """
+        device = self.device
+        for place in self.places:
+            one = place.owned
+            if one.module._parameters.get(one.attribute) is not one.parameter:
+                raise RuntimeError(
+                    f"{one.name}: the parameter was replaced after dsr.sparsify; change it in "
+                    "place, or call dsr.sparsify on the new one"
+                )
+            parameter = one.parameter
+            if parameter.device != device or parameter.dtype not in DTYPES:
+                raise RuntimeError(
+                    f"{one.name}: expected {', '.join(map(str, DTYPES))} on {device}, got "
+                    f"{parameter.dtype} on {parameter.device}; move the whole model at once"
+                )
+            if parameter.stride() != place.strides and not _same_order(
+                tuple(parameter.shape), tuple(parameter.stride()), place.strides
+            ):
+                raise RuntimeError(
+                    f"{one.name}: strides changed from {list(place.strides)} to "
+                    f"{list(parameter.stride())}; choose the memory format before dsr.sparsify"
+                )
+
+    def follow_device(self) -> bool:
+        """Move the masks after the weights. Returns whether anything moved."""
+        if self.mask.device == self.device:
+            return False
+        self.mask, self.previous = self.mask.to(self.device), self.previous.to(self.device)
+        return True
+
+    def mask_weights(self) -> None:
+        apply_mask_(self.weights, self.mask)
+
+    def mask_gradients(self) -> None:
+        """Zero the gradients of inactive weights, in one launch."""
+        gradients, layers = [], []
+        for layer, place in enumerate(self.places):
+            gradient = place.parameter.grad
+            if gradient is not None:
+                gradients.append(self._in_order(gradient, place, "gradient"))
+                layers.append(layer)
+        apply_mask_(gradients, self.mask, layers)
+
+    def mask_states(self, optimizer: torch.optim.Optimizer) -> None:
+        states, layers = self._states(optimizer)
+        apply_mask_(states, self.mask, layers)
+
+    def reset_states(self, optimizer: torch.optim.Optimizer) -> None:
+        """Zero the optimizer's state at every unit that this reallocation changed."""
+        states, layers = self._states(optimizer)
+        reset_state_(states, self.mask, self.previous, layers)
+
+    def views(self, optimizer: torch.optim.Optimizer) -> list[SparseParam]:
+        """The layers as rules of one's own see them."""
+        return [
+            SparseParam(place.name, place.parameter, mask, dict(_state_of(optimizer, place)))
+            for place, mask in zip(self.places, self.masks().values(), strict=True)
+        ]
+
+    def masks(self) -> dict[str, Tensor]:
+        """bool tensors of the weights' shapes, True where active, by parameter name."""
+        return {
+            place.name: bits.as_strided(tuple(place.parameter.shape), place.strides)
+            for place, bits in zip(self.places, self.mask.to_elements(), strict=True)
+        }
+
+    def set_masks(self, masks: dict[str, Tensor]) -> None:
+        """Take bool tensors of the weights' shapes as the mask.
+
+        Raises:
+            ValueError, TypeError: a name is missing or unknown, or a mask is not as described.
+        """
+        _check_names(set(masks), set(self.names))
+        bits = []
+        for place in self.places:
+            given, shape = masks[place.name], place.parameter.shape
+            if not isinstance(given, Tensor) or given.dtype != torch.bool:
+                raise TypeError(f"masks[{place.name!r}]: expected a bool tensor, got {given!r:.80}")
+            if given.shape != shape:
+                raise ValueError(
+                    f"masks[{place.name!r}]: expected shape {list(shape)}, got {list(given.shape)}"
+                )
+            in_order = torch.empty_strided(tuple(shape), place.strides, dtype=torch.bool)
+            bits.append(in_order.copy_(given).as_strided((given.numel(),), (1,)))
+        self.mask.words.copy_(BitMask.from_bools(self.layout, bits).words)
+
+    def _states(self, optimizer: torch.optim.Optimizer) -> tuple[list[Tensor], list[int]]:
+        states, layers = [], []
+        for layer, place in enumerate(self.places):
+            for key, state in _state_of(optimizer, place):
+                states.append(self._in_order(state, place, key, optimizer))
+                layers.append(layer)
+        return states, layers
+
+    def _in_order(
+        self,
+        tensor: Tensor,
+        place: Place,
+        key: str,
+        optimizer: torch.optim.Optimizer | None = None,
+    ) -> Tensor:
+        """The tensor in its weight's memory order; where it is not, it is replaced by a copy."""
+        shape = tuple(place.parameter.shape)
+        if _same_order(shape, tuple(tensor.stride()), place.strides):
+            return tensor
+        copy = torch.empty_strided(shape, place.strides, dtype=tensor.dtype, device=tensor.device)
+        copy.copy_(tensor)
+        if optimizer is None:
+            place.parameter.grad = copy
+        else:
+            optimizer.state[place.parameter][key] = copy
+        return copy
+
+
+def _state_of(optimizer: torch.optim.Optimizer, place: Place) -> list[tuple[str, Tensor]]:
+    """The optimizer's tensors that hold one number a weight, such as momentum."""
+    parameter = place.parameter
+    return [
+        (key, value)
+        for key, value in optimizer.state.get(parameter, {}).items()
+        if isinstance(value, Tensor)
+        and value.shape == parameter.shape
+        and value.dim() > 0
+        and value.is_floating_point()
+    ]
+
+
+def _check_parameter(name: str, parameter: nn.Parameter) -> None:
+    if type(parameter).__name__ in DISTRIBUTED_TYPES or hasattr(parameter, "device_mesh"):
+        raise TypeError(f"{name}: a sharded {type(parameter).__name__}; FSDP is not supported")
+    if parameter.dtype not in DTYPES:
+        expected = ", ".join(str(dtype).removeprefix("torch.") for dtype in DTYPES)
+        raise TypeError(f"{name}: expected dtype {expected}, got {parameter.dtype}")
+    shape, strides = tuple(parameter.shape), tuple(parameter.stride())
+    dense = torch.empty_like(parameter, memory_format=torch.preserve_format).stride()
+    if not _same_order(shape, strides, tuple(dense)):
+        raise ValueError(
+            f"{name}: expected memory without gaps or overlaps, got strides {list(strides)}; "
+            "make it contiguous first"
+        )
+
+
+def _same_order(
+    shape: tuple[int, ...], strides: tuple[int, ...], expected: tuple[int, ...]
+) -> bool:
+    """Whether strides agree wherever they matter: dimensions of size 1 have no order."""
+    return strides == expected or all(
+        a == b for size, a, b in zip(shape, strides, expected, strict=True) if size > 1
+    )
+
+
+def _check_names(given: set[str], expected: set[str]) -> None:
+    for names, problem in ((expected - given, "missing"), (given - expected, "not sparse here")):
+        if names:
+            raise ValueError(f"masks: {problem}: {', '.join(sorted(names))}")

@@ -1,0 +1,117 @@
+"""One reallocation: prune, split the growth over the layers, grow, clear optimizer state."""
+
+from __future__ import annotations
+
+import torch
+
+from dsr.masked import MaskedStorage
+from dsr.methods.rules import Pruned, RandomGrowth, Reallocation, Rules
+from dsr_kernels import allocate_growth
+
+
+class DeviceState:
+    """What a method keeps on the weights' device; the host reads none of it in a step.
+
+    Attributes:
+        threshold: float32 [1], H.
+        number: int64 [1], reallocations so far; random numbers are drawn by it.
+        active: int64 [layers], active units.
+        moved: int64 [4, layers]: units pruned and grown by the last reallocation, then in all.
+    """
+
+    FIELDS = ("threshold", "number", "active", "moved")
+
+    def __init__(self, storage: MaskedStorage, rules: Rules | None) -> None:
+        start = rules.initial_threshold if rules is not None else None
+        device, layers = storage.device, len(storage.places)
+        self.threshold = torch.full((1,), start or 0.0, dtype=torch.float32, device=device)
+        self.number = torch.zeros(1, dtype=torch.int64, device=device)
+        self.active = storage.mask.counts()
+        self.moved = torch.zeros(4, layers, dtype=torch.int64, device=device)
+
+    def to(self, device: torch.device) -> None:
+        for name in self.FIELDS:
+            setattr(self, name, getattr(self, name).to(device))
+
+
+def reallocate(
+    rules: Rules,
+    storage: MaskedStorage,
+    state: DeviceState,
+    optimizer: torch.optim.Optimizer,
+    *,
+    seed: int,
+    step: int,
+    total_steps: int | None,
+) -> Pruned:
+    """Move units once. Calls of ops only: nothing here waits for the device.
+
+    Returns:
+        The counts of the prune rule, with the NaN and Inf weights it met.
+    """
+    mask, previous = storage.mask, storage.previous
+    state.number += 1
+    previous.words.copy_(mask.words)
+    threshold = state.threshold.clone()
+    try:
+        counts, grown = _move(rules, storage, state, optimizer, seed, step, total_steps)
+    except BaseException:  # a rule of one's own raised: as if this had not begun
+        mask.words.copy_(previous.words)
+        state.threshold.copy_(threshold)
+        state.number -= 1
+        raise
+    if not rules.dense_state:
+        if rules.dense_gradient != "never":
+            storage.mask_states(optimizer)
+        if not rules.keep_state:
+            storage.reset_states(optimizer)
+    state.active = counts.surviving + grown
+    moved = torch.stack([counts.pruned, grown])
+    state.moved = torch.cat([moved, state.moved[2:] + moved])
+    return counts
+
+
+def _move(
+    rules: Rules,
+    storage: MaskedStorage,
+    state: DeviceState,
+    optimizer: torch.optim.Optimizer,
+    seed: int,
+    step: int,
+    total_steps: int | None,
+) -> tuple[Pruned, torch.Tensor]:
+    """Prune, then grow as many. Returns the prune rule's counts and the units grown a layer."""
+    mask = storage.mask
+    # Weights are zeroed while pruning where growth needs no weight any more and cannot raise.
+    zero_pruned = isinstance(rules.grow, RandomGrowth) and not rules.regrow_pruned
+    reallocation = Reallocation(
+        weights=storage.weights,
+        mask=mask,
+        previous=storage.previous,
+        active=state.active,
+        threshold=state.threshold,
+        number=state.number,
+        seed=seed,
+        step=step,
+        total_steps=total_steps,
+        zero_pruned=zero_pruned,
+        views=lambda: storage.views(optimizer),
+    )
+    reallocation.counts = counts = rules.prune.apply(reallocation)
+    growth = counts.pruned
+    if rules.redistribute is not None:
+        units = torch.tensor([shape.units for shape in storage.layout.layers])
+        growth = allocate_growth(
+            counts.pruned,
+            rules.redistribute.shares(reallocation),
+            units.to(state.active.device, non_blocking=True) - state.active,
+            threshold=state.threshold if rules.initial_threshold is not None else None,
+            lower=rules.adapt[0],
+            upper=rules.adapt[1],
+        )
+    if rules.regrow_pruned:
+        reallocation.previous = mask.clone()  # what was just pruned is as free as the rest
+    grown = rules.grow.apply(reallocation, growth)
+    if not zero_pruned:
+        storage.mask_weights()
+    return counts, grown

@@ -1,0 +1,145 @@
+"""Which parameters of a model become sparse, and why each of the others stays dense."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from torch import nn
+from torch.nn.parameter import UninitializedParameter
+from torch.nn.utils.parametrize import is_parametrized
+
+Pattern = str | type[nn.Module]
+Patterns = Pattern | Sequence[Pattern]
+
+CONVOLUTIONS = (
+    nn.Conv1d,
+    nn.Conv2d,
+    nn.Conv3d,
+    nn.ConvTranspose1d,
+    nn.ConvTranspose2d,
+    nn.ConvTranspose3d,
+)
+EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
+
+
+@dataclass(frozen=True)
+class Owned:
+    """A parameter and the module attribute that holds it."""
+
+    name: str
+    module: nn.Module
+    attribute: str
+    parameter: nn.Parameter
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The parameters chosen, in registration order, and the reason for each one left dense."""
+
+    sparse: tuple[Owned, ...]
+    dense: tuple[tuple[Owned, str], ...]
+
+
+def select_parameters(
+    model: nn.Module, include: Patterns | None, exclude: Patterns | None
+) -> Selection:
+    """Choose the parameters to make sparse.
+
+    Without ``include``: every Linear and convolution weight except the first convolution and
+    weights tied to an embedding. With it: exactly what it matches. ``exclude`` then takes away.
+
+    Raises:
+        ValueError: a pattern matches nothing, or nothing is left to make sparse.
+    """
+    owned = _owned_parameters(model)
+    include_patterns, exclude_patterns = _as_list(include, "include"), _as_list(exclude, "exclude")
+    for argument, patterns in (("include", include_patterns), ("exclude", exclude_patterns)):
+        for pattern in patterns:
+            if not any(_matches(pattern, one) for one in owned):
+                raise ValueError(f"{argument}: {_show(pattern)} matches no parameter of the model")
+    first_convolution = next((o for o in owned if isinstance(o.module, CONVOLUTIONS)), None)
+    embeddings = {id(o.parameter): o.name for o in owned if isinstance(o.module, EMBEDDINGS)}
+    sparse, dense, seen = [], [], set()
+    for one in owned:
+        if id(one.parameter) in seen:  # a tied weight counts once, under its first name
+            continue
+        seen.add(id(one.parameter))
+        if any(_matches(pattern, one) for pattern in exclude_patterns):
+            reason = "excluded"
+        elif include is not None:
+            reason = _why_not_included(one, include_patterns)
+        elif one is first_convolution:
+            reason = "first convolution"
+        elif id(one.parameter) in embeddings:
+            reason = f"embedding ({embeddings[id(one.parameter)]})"
+        elif one.attribute != "weight" or not isinstance(one.module, (nn.Linear, *CONVOLUTIONS)):
+            reason = f"{one.attribute} of {type(one.module).__name__}"
+        else:
+            reason = "frozen (requires_grad=False)" if not one.parameter.requires_grad else ""
+        if reason:
+            dense.append((one, reason))
+        else:
+            sparse.append(one)
+    _refuse_parametrized(model)
+    if not sparse:
+        reasons = "; ".join(f"{one.name}: {reason}" for one, reason in dense[:5]) or "no parameter"
+        raise ValueError(f"model: no layer to make sparse ({reasons})")
+    return Selection(tuple(sparse), tuple(dense))
+
+
+def _owned_parameters(model: nn.Module) -> list[Owned]:
+    owned = []
+    for module_name, module in model.named_modules():
+        for attribute, parameter in module.named_parameters(recurse=False):
+            name = f"{module_name}.{attribute}" if module_name else attribute
+            if isinstance(parameter, UninitializedParameter):
+                raise ValueError(f"{name}: not initialised yet; run one forward pass first")
+            owned.append(Owned(name, module, attribute, parameter))
+    return owned
+
+
+def _why_not_included(one: Owned, patterns: list[Pattern]) -> str:
+    if not any(_matches(pattern, one) for pattern in patterns):
+        return "not included"
+    if one.parameter.dim() < 2:
+        return f"{one.attribute} of {type(one.module).__name__}"
+    return "frozen (requires_grad=False)" if not one.parameter.requires_grad else ""
+
+
+def _matches(pattern: Pattern, one: Owned) -> bool:
+    """A type matches the weights of its modules; a glob a parameter's or a module's name."""
+    if isinstance(pattern, type):
+        return isinstance(one.module, pattern) and one.attribute == "weight"
+    module_name = one.name.removesuffix(one.attribute).removesuffix(".")
+    return fnmatchcase(one.name, pattern) or (
+        one.attribute == "weight" and fnmatchcase(module_name, pattern)
+    )
+
+
+def _refuse_parametrized(model: nn.Module) -> None:
+    for name, module in model.named_modules():
+        if is_parametrized(module):
+            raise ValueError(
+                f"{name or 'model'}: its parameters are parametrized "
+                "(torch.nn.utils.parametrize); remove the parametrization first"
+            )
+        if hasattr(module, "weight_g") and hasattr(module, "weight_v"):
+            raise ValueError(f"{name or 'model'}: its weight is under weight_norm; remove it first")
+
+
+def _as_list(patterns: Patterns | None, argument: str) -> list[Pattern]:
+    if patterns is None:
+        return []
+    listed = [patterns] if isinstance(patterns, (str, type)) else list(patterns)
+    for pattern in listed:
+        if not isinstance(pattern, str) and not (
+            isinstance(pattern, type) and issubclass(pattern, nn.Module)
+        ):
+            raise TypeError(f"{argument}: expected names, globs or module types, got {pattern!r}")
+    return listed
+
+
+def _show(pattern: Pattern) -> str:
+    return repr(pattern) if isinstance(pattern, str) else pattern.__name__

@@ -1,0 +1,249 @@
+"""Sparsifier: what `dsr.sparsify` returns, and all a training loop ever talks to."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+from torch.utils.weak import WeakIdKeyDictionary
+
+from dsr import checkpoint_state, report
+from dsr.hooks import BackwardEnd, refuse_training_before_attach, step_was_skipped
+from dsr.masked import MaskedStorage
+from dsr.methods.base import Method
+from dsr.nonfinite import NonFiniteWatch, raise_if_nonfinite
+from dsr.reallocate import DeviceState, reallocate
+from dsr.selection import Selection
+from dsr.stats import LayerStats, Stats
+
+TAKEN: Any = WeakIdKeyDictionary()  # parameters that a sparsifier holds
+
+
+class Sparsifier:
+    """Keeps a model's chosen weights sparse while an ordinary loop trains it.
+
+    Made by :func:`dsr.sparsify`. ``optimizer.step()`` is its only clock: after each step the
+    inactive weights are zeroed, and when the method says so units move.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        method: Method,
+        selection: Selection,
+        storage: MaskedStorage,
+        *,
+        total_steps: int | None,
+        distribution: str,
+        seed: int,
+        strict: bool,
+    ) -> None:
+        self.model, self.method, self.selection = model, method, selection
+        self.total_steps, self.distribution, self.seed = total_steps, distribution, seed
+        self.strict = strict
+        self.step = 0
+        self._storage = storage
+        self._optimizer: torch.optim.Optimizer | None = None
+        self._guard: RemovableHandle | None = None
+        self._handles: list[RemovableHandle] = []
+        self._backward_end: BackwardEnd | None = None
+        self._watch = NonFiniteWatch(storage.names)
+        self.budget = int(storage.mask.counts().sum())
+        self._rules = method.rules(self.budget)
+        self._state = DeviceState(storage, self._rules)
+
+    def start(self) -> None:
+        """Zero the inactive weights and claim the parameters. Called once, by `dsr.sparsify`."""
+        self._storage.mask_weights()
+        if self._optimizer is None:
+            self._guard = refuse_training_before_attach(self.model)
+        for place in self._storage.places:
+            TAKEN[place.parameter] = True
+
+    def attach(self, optimizer: torch.optim.Optimizer) -> Sparsifier:
+        """Follow this optimizer's steps from now on.
+
+        Args:
+            optimizer: holds every sparse parameter and has not stepped yet. Load its
+                ``state_dict`` afterwards.
+
+        Returns:
+            self.
+
+        Raises:
+            RuntimeError: attached already.
+            TypeError, ValueError: not an optimizer, a sparse parameter is not in it, or it has
+                state for one.
+        """
+        if self._optimizer is not None:
+            raise RuntimeError("attach: this sparsifier follows an optimizer already; detach first")
+        if not isinstance(optimizer, torch.optim.Optimizer):
+            raise TypeError(
+                f"optimizer: expected a torch.optim.Optimizer, got {type(optimizer).__name__}"
+            )
+        held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+        for place in self._storage.places:
+            if id(place.parameter) not in held:
+                raise ValueError(f"optimizer: expected it to hold {place.name}, which it does not")
+            if optimizer.state.get(place.parameter):
+                raise ValueError(
+                    f"optimizer: has state for {place.name} already; attach it before its first "
+                    "step or load_state_dict"
+                )
+        self._storage.check_unchanged()
+        self._optimizer = optimizer
+        if self._guard is not None:
+            self._guard.remove()
+            self._guard = None
+        self._handles.append(optimizer.register_step_pre_hook(self._before_step))
+        self._handles.append(optimizer.register_step_post_hook(self._after_step))
+        self._backward_end = BackwardEnd(self._storage.weights, self._mask_gradients)
+        return self
+
+    def detach(self) -> None:
+        """Remove every hook. The weights stay as they are; nothing keeps them sparse any more."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+        if self._backward_end is not None:
+            self._backward_end.remove()
+            self._backward_end = None
+        if self._guard is not None:
+            self._guard.remove()
+            self._guard = None
+        self._optimizer = None
+        for place in self._storage.places:
+            TAKEN.pop(place.parameter, None)
+
+    def penalty(self) -> Tensor:
+        """The method's regularization term, to be added to the loss: l1 * sum \\|w\\|, a scalar.
+
+        Inactive weights are 0 and add nothing.
+        """
+        weights = self._storage.weights
+        if self.method.l1 == 0:
+            return torch.zeros((), device=self._storage.device)
+        norms = [weight.float().abs().sum() for weight in weights]
+        return torch.stack(norms).sum() * self.method.l1
+
+    def masks(self) -> dict[str, Tensor]:
+        """A copy of the masks: bool tensors of the weights' shapes by parameter name."""
+        return self._storage.masks()
+
+    def stats(self) -> Stats:
+        """Counts, threshold and layer sparsities, copied to the host (waits for the device).
+
+        Raises:
+            NonFiniteError: sparse weights hold NaN or Inf.
+        """
+        self._check_finite()
+        active = self._storage.mask.counts().tolist()
+        pruned, grown, total_pruned, total_grown = self._state.moved.sum(1).tolist()
+        layers = tuple(
+            LayerStats(place.name, tuple(place.parameter.shape), shape.units, count)
+            for place, shape, count in zip(
+                self._storage.places, self._storage.layout.layers, active, strict=True
+            )
+        )
+        has_threshold = self._rules is not None and self._rules.initial_threshold is not None
+        return Stats(
+            step=self.step,
+            reallocations=int(self._state.number),
+            budget=self.budget,
+            active=sum(active),
+            threshold=float(self._state.threshold) if has_threshold else None,
+            pruned=pruned,
+            grown=grown,
+            total_pruned=total_pruned,
+            total_grown=total_grown,
+            layers=layers,
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Masks, threshold and counters as plain tensors, numbers and strings.
+
+        Raises:
+            NonFiniteError: sparse weights hold NaN or Inf.
+        """
+        self._check_finite()
+        return checkpoint_state.dump(self)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what :meth:`state_dict` gave, before or after the model's and optimizer's.
+
+        Raises:
+            ValueError, TypeError: it belongs to another model, method or schedule, or is
+                malformed; nothing was changed.
+        """
+        checkpoint_state.load(self, state)
+
+    def apply_to(self, other: nn.Module) -> None:
+        """Zero the inactive weights of another copy of the model, such as an average of weights.
+
+        Raises:
+            ValueError: ``other`` lacks one of the sparse parameters, or has another shape.
+        """
+        report.apply_masks(self.masks(), other)
+
+    def export(self) -> nn.Module:
+        """A copy of the model without hooks or types of this package; inactive weights are 0."""
+        plain = copy.deepcopy(self.model)
+        if self._guard is not None:
+            plain._forward_pre_hooks.pop(self._guard.id, None)
+        self.apply_to(plain)
+        return plain
+
+    def __repr__(self) -> str:
+        return report.table(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Sparsifier:
+        raise TypeError("a Sparsifier cannot be copied; copy the model and use apply_to or export")
+
+    def _mask_gradients(self) -> None:
+        rules = self._rules
+        if rules is not None and rules.dense_gradient != "never":
+            due = self.method.due(self.step + 1, self.total_steps)
+            if rules.dense_gradient == "always" or due:
+                return
+        self._storage.mask_gradients()
+
+    def _before_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        self._storage.check_unchanged()
+        if self.strict and not step_was_skipped(optimizer):
+            weights = self._storage.weights
+            raise_if_nonfinite(self._storage.names, [w.grad for w in weights], "gradients")
+            raise_if_nonfinite(self._storage.names, weights, "weights")
+
+    def _after_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        if step_was_skipped(optimizer):
+            return
+        self._storage.check_unchanged()
+        self._follow_device()
+        self._watch.check()
+        self.step += 1
+        self._storage.mask_weights()
+        if self._rules is not None and self.method.due(self.step, self.total_steps):
+            self._watch.check(wait=True)
+            counts = reallocate(
+                self._rules,
+                self._storage,
+                self._state,
+                optimizer,
+                seed=self.seed,
+                step=self.step,
+                total_steps=self.total_steps,
+            )
+            self._watch.submit(counts.nonfinite)
+        if self._storage.device.type == "cpu":
+            raise_if_nonfinite(self._storage.names, self._storage.weights, "weights")
+
+    def _follow_device(self) -> None:
+        if self._storage.follow_device():
+            self._state.to(self._storage.device)
+
+    def _check_finite(self) -> None:
+        self._watch.check(wait=True)
+        raise_if_nonfinite(self._storage.names, self._storage.weights, "weights")

@@ -1,0 +1,140 @@
+"""dsr.sparsify: the entry point."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dsr.distributions import initial_counts
+from dsr.masked import MaskedStorage
+from dsr.methods.base import Method
+from dsr.selection import Patterns, select_parameters
+from dsr.sparsifier import TAKEN, Sparsifier
+from dsr_kernels import Purpose, grow_random_
+
+WRAPPERS = (
+    "DistributedDataParallel",
+    "DataParallel",
+    "FullyShardedDataParallel",
+    "FSDPModule",
+    "OptimizedModule",
+)
+
+
+def sparsify(
+    model: nn.Module,
+    method: Method,
+    *,
+    total_steps: int | None = None,
+    storage: str = "masked",
+    include: Patterns | None = None,
+    exclude: Patterns | None = None,
+    distribution: str = "uniform",
+    masks: dict[str, Tensor] | None = None,
+    seed: int = 0,
+    strict: bool = False,
+    optimizer: torch.optim.Optimizer | None = None,
+) -> Sparsifier:
+    """Make a model's weights sparse, and keep them so while it trains.
+
+    Call it before DDP and ``torch.compile`` wrap the model, and after its memory format is chosen.
+    Inactive weights are set to 0 here; active ones keep their values.
+
+    Args:
+        model: a plain module.
+        method: ``dsr.DSR(sparsity=0.9)`` or another of ``dsr.methods``.
+        total_steps: optimizer steps in all; needed by schedules that stop or decay.
+        storage: "masked": each module keeps its dense weight with zeros where inactive.
+        include: names, globs or module types; exactly these become sparse. Default: every Linear
+            and convolution weight except the first convolution and weights tied to an embedding.
+        exclude: names, globs or module types that stay dense.
+        distribution: initial allocation: "uniform", "erdos-renyi" or "erdos-renyi-kernel".
+        masks: bool tensors by parameter name to start from, in place of a random draw; their
+            active count becomes the budget.
+        seed: of every random draw; masks are equal on every machine, rank and backend.
+        strict: look for NaN and Inf before each optimizer step and raise with nothing changed
+            (waits for the device).
+        optimizer: attach to it at once.
+
+    Returns:
+        The sparsifier. ``print`` it for the table of layers.
+
+    Raises:
+        TypeError, ValueError: an argument is not as described, or the model cannot be made
+            sparse; the message names the argument or layer. Nothing was changed.
+
+    Example:
+        >>> sparse = dsr.sparsify(model, dsr.DSR(sparsity=0.9), total_steps=1000)
+        >>> sparse.attach(torch.optim.SGD(model.parameters(), lr=0.1))
+    """
+    _check_arguments(model, method, total_steps, storage, seed)
+    selection = select_parameters(model, include, exclude)
+    for one in selection.sparse:
+        if one.parameter in TAKEN:
+            raise ValueError(f"model: {one.name} is sparse already; call dsr.sparsify once a model")
+    held = MaskedStorage(selection.sparse)
+    if masks is None:
+        _draw_masks(held, distribution, method.sparsity, seed)
+    else:
+        held.set_masks(masks)
+        distribution = "given"
+    sparse = Sparsifier(
+        model,
+        method,
+        selection,
+        held,
+        total_steps=total_steps,
+        distribution=distribution,
+        seed=seed,
+        strict=strict,
+    )
+    if optimizer is not None:
+        sparse.attach(optimizer)
+    sparse.start()
+    return sparse
+
+
+def _draw_masks(held: MaskedStorage, distribution: str, sparsity: float, seed: int) -> None:
+    """Random masks from counters: the same for every process that has the same seed."""
+    shapes = [tuple(place.parameter.shape) for place in held.places]
+    counts = initial_counts(distribution, shapes, held.layout.layers, sparsity)
+    grow_random_(
+        held.mask,
+        held.mask.clone(),
+        torch.tensor(counts, dtype=torch.int64, device=held.device),
+        seed=seed,
+        reallocation=torch.zeros(1, dtype=torch.int64, device=held.device),
+        purpose=Purpose.INITIAL_MASK,
+    )
+
+
+def _check_arguments(model: Any, method: Any, total_steps: Any, storage: Any, seed: Any) -> None:
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model: expected a torch.nn.Module, got {type(model).__name__}")
+    kinds = {cls.__name__ for cls in type(model).__mro__}
+    for wrapper in WRAPPERS:
+        if wrapper in kinds:
+            raise TypeError(f"model: expected the plain module, got {wrapper}; sparsify it first")
+    if not isinstance(method, Method):
+        raise TypeError(
+            f"method: expected an instance such as dsr.DSR(sparsity=0.9), got {method!r}"
+        )
+    if storage != "masked":
+        raise ValueError(f"storage: expected 'masked', got {storage!r}")
+    _check_int("seed", seed, 0, 2**64 - 1)
+    if total_steps is not None:
+        _check_int("total_steps", total_steps, 1, 2**62)
+    elif method.needs_total_steps:
+        raise ValueError(
+            f"total_steps: {type(method).__name__} needs it for its schedule; give total_steps="
+            "epochs * len(loader), or period=... and stop=None"
+        )
+
+
+def _check_int(name: str, value: Any, low: int, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name}: expected an int, got {value!r}")
+    if not low <= value <= high:
+        raise ValueError(f"{name}: expected an int in [{low}, {high}], got {value}")

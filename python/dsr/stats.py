@@ -1,0 +1,50 @@
+"""What a sparse network looks like at one moment of training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class LayerStats:
+    """One sparse layer: its name, shape, units in all, active units and sparsity in [0, 1]."""
+
+    name: str
+    shape: tuple[int, ...]
+    units: int
+    active: int
+
+    @property
+    def sparsity(self) -> float:
+        return 1 - self.active / self.units if self.units else 0.0
+
+
+@dataclass(frozen=True)
+class Stats:
+    """A copy on the host of everything the method keeps on the device.
+
+    Args:
+        step: optimizer steps that changed weights.
+        reallocations: how often units moved.
+        budget: active units that the method promises; ``active`` are those counted.
+        threshold: H of DSR, or None for a method without one.
+        pruned, grown: units moved by the last reallocation.
+        total_pruned, total_grown: units moved since the start.
+    """
+
+    step: int
+    reallocations: int
+    budget: int
+    active: int
+    threshold: float | None
+    pruned: int
+    grown: int
+    total_pruned: int
+    total_grown: int
+    layers: tuple[LayerStats, ...]
+
+    @property
+    def sparsity(self) -> float:
+        """Fraction of inactive units over the sparse layers."""
+        units = sum(layer.units for layer in self.layers)
+        return 1 - self.active / units if units else 0.0

@@ -1,0 +1,98 @@
+"""Small networks and a training loop shared by the tests of the training API."""
+
+import torch
+from torch import nn
+
+import dsr
+
+OPTIMIZERS = {
+    "sgd": lambda p, **kw: torch.optim.SGD(p, lr=0.1, weight_decay=1e-3, **kw),
+    "momentum": lambda p, **kw: torch.optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=1e-3, **kw),
+    "nesterov": lambda p, **kw: torch.optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True, **kw),
+    "adam": lambda p, **kw: torch.optim.Adam(p, lr=1e-2, weight_decay=1e-3, **kw),
+    "adamw": lambda p, **kw: torch.optim.AdamW(p, lr=1e-2, **kw),
+    "rmsprop": lambda p, **kw: torch.optim.RMSprop(p, lr=1e-3, momentum=0.9, **kw),
+}
+
+
+def mlp(seed: int = 0) -> nn.Sequential:
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        nn.Linear(12, 40), nn.ReLU(), nn.Linear(40, 30), nn.ReLU(), nn.Linear(30, 4)
+    )
+
+
+def convnet(seed: int = 0) -> nn.Sequential:
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Conv2d(8, 16, 3, padding=1),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(64, 4),
+    )
+
+
+def batch(model: nn.Module, step: int, size: int = 16) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(step)
+    first = next(m for m in model.modules() if isinstance(m, (nn.Linear, nn.Conv2d)))
+    shape = (size, 3, 6, 6) if isinstance(first, nn.Conv2d) else (size, first.in_features)
+    x = torch.randn(shape, generator=generator)
+    return x, torch.randint(0, 4, (size,), generator=generator)
+
+
+def train(model, sparse, optimizer, steps, start=0, each=None):
+    for step in range(start, start + steps):
+        x, y = batch(model, step)
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(model(x), y) + sparse.penalty()
+        loss.backward()
+        optimizer.step()
+        if each is not None:
+            each(step)
+
+
+def sparse_weights(model, sparse):
+    parameters = dict(model.named_parameters())
+    return [(name, parameters[name], mask) for name, mask in sparse.masks().items()]
+
+
+def is_positive_zero(values: torch.Tensor) -> bool:
+    """Bitwise +0.0: -0.0 has its sign bit set."""
+    return bool((values == 0).all()) and not bool(torch.signbit(values).any())
+
+
+def assert_promises(model, sparse, budget):
+    """P1 and P2: the exact budget, and inactive weights bitwise +0.0."""
+    masks = sparse.masks()
+    assert sum(int(mask.sum()) for mask in masks.values()) == budget == sparse.budget
+    for name, weight, mask in sparse_weights(model, sparse):
+        assert is_positive_zero(weight.detach()[~mask]), name
+
+
+def assert_same(a, b, path="state"):
+    """Nested states equal bit for bit."""
+    assert type(a) is type(b), path
+    if isinstance(a, torch.Tensor):
+        assert torch.equal(a, b), path
+    elif isinstance(a, dict):
+        assert a.keys() == b.keys(), path
+        for key in a:
+            assert_same(a[key], b[key], f"{path}.{key}")
+    elif isinstance(a, (list, tuple)):
+        assert len(a) == len(b), path
+        for i, (x, y) in enumerate(zip(a, b, strict=True)):
+            assert_same(x, y, f"{path}[{i}]")
+    else:
+        assert a == b, path
+
+
+METHODS = {
+    "dsr": dsr.DSR(sparsity=0.8, prune_fraction=0.1, period=3, initial_threshold=0.02),
+    "set": dsr.SET(sparsity=0.8, prune_fraction=0.2, period=3),
+    "static": dsr.Static(sparsity=0.8),
+    "dense": dsr.Dense(),
+}

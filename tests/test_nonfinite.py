@@ -1,0 +1,111 @@
+"""P7: NaN and Inf never corrupt a mask or the budget, and are reported by layer and count."""
+
+import pytest
+import torch
+from nets import METHODS, OPTIMIZERS, assert_promises, assert_same, batch, mlp, train
+from torch import nn
+
+import dsr
+from dsr.nonfinite import NonFiniteWatch
+
+
+def _start(method, strict=False, name="momentum"):
+    model = mlp()
+    sparse = dsr.sparsify(model, METHODS[method], total_steps=100, strict=strict)
+    optimizer = OPTIMIZERS[name](model.parameters())
+    sparse.attach(optimizer)
+    train(model, sparse, optimizer, 4)
+    return model, sparse, optimizer
+
+
+def _backward(model, step):
+    x, y = batch(model, step)
+    nn.functional.cross_entropy(model(x), y).backward()
+
+
+def _poison(model, sparse, value, count=2):
+    mask = sparse.masks()["2.weight"]
+    places = mask.flatten().nonzero().flatten()[:count]
+    with torch.no_grad():
+        model[2].weight.view(-1)[places] = value
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("steps", [1, 2])  # the second step is a reallocation
+def test_poisoned_weights_raise_at_once_on_a_cpu(method, value, steps):
+    model, sparse, optimizer = _start(method)
+    if steps == 2:
+        train(model, sparse, optimizer, 1, start=4)
+    optimizer.zero_grad()
+    _backward(model, 5)
+    _poison(model, sparse, value)
+    with pytest.raises(dsr.NonFiniteError, match=r"2\.weight: 2\b"):
+        optimizer.step()
+    assert_promises(model, sparse, sparse.budget)
+    mask = sparse.masks()["2.weight"]
+    assert int((~torch.isfinite(model[2].weight[mask])).sum()) == 2  # kept, not pruned
+
+
+def test_stats_and_state_dict_raise_too():
+    model, sparse, _ = _start("dsr")
+    _poison(model, sparse, float("nan"), count=1)
+    for read in (sparse.stats, sparse.state_dict):
+        with pytest.raises(dsr.NonFiniteError, match=r"2\.weight: 1\b"):
+            read()
+
+
+@pytest.mark.parametrize("where", ["gradient", "weight"])
+def test_strict_raises_before_anything_changed(where):
+    model, sparse, optimizer = _start("dsr", strict=True)
+    train(model, sparse, optimizer, 1, start=4)
+    optimizer.zero_grad()
+    _backward(model, 5)
+    if where == "gradient":
+        mask = sparse.masks()["0.weight"]
+        model[0].weight.grad[mask] = torch.nan
+    else:
+        _poison(model, sparse, torch.nan)
+    before = [p.detach().clone() for p in model.parameters()]
+    masks, step = sparse.masks(), sparse.step
+    moments = [s["momentum_buffer"].clone() for s in optimizer.state.values()]
+    with pytest.raises(dsr.NonFiniteError, match="gradients" if where == "gradient" else "weights"):
+        optimizer.step()
+    assert sparse.step == step
+    assert_same(sparse.masks(), masks)
+    for a, b in zip(model.parameters(), before, strict=True):
+        torch.testing.assert_close(a.detach(), b, rtol=0, atol=0, equal_nan=True)
+    for state, moment in zip(optimizer.state.values(), moments, strict=True):
+        assert torch.equal(state["momentum_buffer"], moment)
+
+
+def test_strict_lets_a_skipped_amp_step_pass():
+    model = mlp()
+    sparse = dsr.sparsify(model, METHODS["dsr"], total_steps=100, strict=True)
+    optimizer = OPTIMIZERS["adam"](model.parameters(), fused=True)
+    sparse.attach(optimizer)
+    scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+    x, y = batch(model, 0)
+    scaler.scale(nn.functional.cross_entropy(model(x), y)).backward()
+    model[0].weight.grad[0] = torch.inf
+    scaler.step(optimizer)
+    assert sparse.step == 0
+
+
+def test_an_inactive_nan_is_cleared_and_no_error():
+    model, sparse, optimizer = _start("dsr")
+    mask = sparse.masks()["2.weight"]
+    with torch.no_grad():
+        model[2].weight[~mask] = torch.nan
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    assert_promises(model, sparse, sparse.budget)
+
+
+def test_watch_reports_every_layer_once():
+    watch = NonFiniteWatch(["a", "b", "c"])
+    watch.submit(torch.tensor([0, 0, 0]))
+    with pytest.raises(dsr.NonFiniteError, match=r"a: 1, c: 7\)"):
+        watch.submit(torch.tensor([1, 0, 7]))
+    watch.check(wait=True)

@@ -1,0 +1,158 @@
+"""What a failed write, a full disk or a dead writer leaves behind: the old ones, and no rubbish."""
+
+import errno
+import logging
+import os
+import resource
+import subprocess
+
+import pytest
+import torch
+
+from dsr import checkpoints as module
+from dsr.checkpoints import CheckpointError, Checkpoints
+
+PROTOCOL = ["fsync", "fsync", "fsync", "fsync", "rename", "fsync", "rename"]
+
+
+def names(directory):
+    return sorted(entry.name for entry in directory.iterdir())
+
+
+def content(step):
+    return {"weight": torch.full((3, 4), float(step)), "step": step}
+
+
+def fail_at(monkeypatch, count):
+    """Let the count-th call of os.fsync or os.rename fail; returns the list of calls made."""
+    calls = []
+
+    def counted(name):
+        real = getattr(os, name)
+
+        def call(*args):
+            calls.append(name)
+            if len(calls) == count:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return real(*args)
+
+        return call
+
+    for name in ("fsync", "rename"):
+        monkeypatch.setattr(os, name, counted(name))
+    return calls
+
+
+@pytest.mark.parametrize("count", range(1, len(PROTOCOL) + 2))
+def test_any_failing_call_abandons_the_attempt(tmp_path, monkeypatch, caplog, count):
+    checkpoints = Checkpoints(tmp_path, keep=1)
+    checkpoints.save(1, state=content(1))
+    with monkeypatch.context() as patch:
+        calls = fail_at(patch, count)
+        if count <= PROTOCOL.index("rename") + 2:
+            with pytest.raises(OSError, match="No space left"):
+                checkpoints.save(2, state=content(2))
+            expected, present = 1, [1]
+        else:
+            checkpoints.save(2, state=content(2))
+            assert calls == PROTOCOL
+            expected, present = 2, [1, 2] if count == len(PROTOCOL) else [2]
+            assert ("cannot delete" in caplog.text) == (count == len(PROTOCOL))
+    assert names(tmp_path) == [f"step-{step:012d}" for step in present]
+    state = {}
+    assert checkpoints.load_latest(state=state) == expected
+    assert state["step"] == expected
+    checkpoints.save(3, state=content(3))
+    assert checkpoints.steps() == [3]
+
+
+def test_a_disk_that_fills_up_while_tensors_are_written(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(1, state=content(1))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        with pytest.raises(OSError, match=r"tensors\.safetensors"):
+            checkpoints.save(2, state={"weight": torch.ones(10_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert names(tmp_path) == ["step-000000000001"]
+
+
+def test_a_write_that_does_not_read_back_is_withdrawn(tmp_path, monkeypatch):
+    checkpoints = Checkpoints(tmp_path, keep=1)
+    checkpoints.save(1, state=content(1))
+
+    def write_and_damage(folder, step, state, tensors):
+        real(folder, step, state, tensors)
+        (folder / "state.json").write_bytes(state[:-1])
+
+    real = module.write_checkpoint
+    monkeypatch.setattr(module, "write_checkpoint", write_and_damage)
+    with pytest.raises(CheckpointError, match=r"state\.json: expected \d+ bytes, got \d+"):
+        checkpoints.save(2, state=content(2))
+    assert names(tmp_path) == ["step-000000000001"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+def test_an_interrupt_leaves_no_temporary(tmp_path, monkeypatch, error):
+    def interrupted(folder, *_):
+        folder.mkdir()
+        raise error
+
+    monkeypatch.setattr(module, "write_checkpoint", interrupted)
+    with pytest.raises(error):
+        Checkpoints(tmp_path).save(1, state={})
+    assert names(tmp_path) == []
+
+
+def test_only_temporaries_of_dead_writers_are_removed(tmp_path):
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    alive = f".tmp-1-{os.getppid()}-ab"
+    used = f".tmp-1-{os.getpid()}-cd"
+    removed = [f".tmp-1-{dead.pid}-ef", f".tmp-9-{os.getpid()}-12"]
+    others = [".tmp-notes", "notes", "step-1"]
+    for name in (alive, used, *removed, *others):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").touch()
+    module._in_use.add(used)
+    try:
+        Checkpoints(tmp_path).save(1, state={})
+    finally:
+        module._in_use.discard(used)
+    assert names(tmp_path) == sorted([alive, used, *others, "step-000000000001"])
+
+
+def test_a_reader_outlives_a_writer_that_deletes_under_it(tmp_path, monkeypatch, caplog):
+    writer, reader = Checkpoints(tmp_path, keep=1), Checkpoints(tmp_path)
+    writer.save(1, state=content(1))
+    real = module.read_checkpoint
+
+    def overtaken(folder, step):
+        if step == 1:
+            writer.save(2, state=content(2))
+        return real(folder, step)
+
+    monkeypatch.setattr(module, "read_checkpoint", overtaken)
+    with caplog.at_level(logging.WARNING):
+        assert reader.load_latest(state={}) == 2
+    assert not caplog.records
+
+
+def test_a_second_writer_of_the_same_step_destroys_nothing(tmp_path, monkeypatch):
+    first, second = Checkpoints(tmp_path), Checkpoints(tmp_path)
+    real = module.write_checkpoint
+
+    def overtaken(folder, *rest):
+        monkeypatch.setattr(module, "write_checkpoint", real)
+        real(folder, *rest)
+        second.save(1, state=content(100))
+
+    monkeypatch.setattr(module, "write_checkpoint", overtaken)
+    with pytest.raises(OSError, match="not empty"):
+        first.save(1, state=content(1))
+    state = {}
+    assert first.load_latest(state=state) == 1
+    assert state["step"] == 100
+    assert names(tmp_path) == ["step-000000000001"]

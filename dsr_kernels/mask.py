@@ -72,10 +72,12 @@ class BitMask:
 
     def to_elements(self) -> list[Tensor]:
         """One bool tensor of shape [elements] a layer, in memory order."""
-        return [
-            expand_units(bits, shape)
-            for bits, shape in zip(self.to_bools(), self.layout.layers, strict=True)
-        ]
+        return [self.layer_elements(i) for i in range(len(self.layout))]
+
+    def layer_elements(self, layer: int) -> Tensor:
+        """One layer's bits repeated over the elements of each unit: bool [elements]."""
+        shape = self.layout.layers[layer]
+        return expand_units(unpack_bits(self.layer_words(layer), shape.units), shape)
 
     def counts(self) -> Tensor:
         """Active units of each layer: int64 [layers] on the mask's device."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from dsr.methods.rules import SparseParam
+from dsr.methods.protocol import SparseParam
 from dsr.selection import Owned
 from dsr_kernels import BitMask, LayerShape, SparseLayout, apply_mask_, reset_state_
 
@@ -120,16 +121,24 @@ class MaskedStorage:
     def views(self, optimizer: torch.optim.Optimizer) -> list[SparseParam]:
         """The layers as rules of one's own see them."""
         return [
-            SparseParam(place.name, place.parameter, mask, dict(_state_of(optimizer, place)))
-            for place, mask in zip(self.places, self.masks().values(), strict=True)
+            SparseParam(
+                place.name,
+                place.parameter,
+                dict(_state_of(optimizer, place)),
+                partial(self._mask_of, layer),
+            )
+            for layer, place in enumerate(self.places)
         ]
+
+    def _mask_of(self, layer: int) -> Tensor:
+        place = self.places[layer]
+        return self.mask.layer_elements(layer).as_strided(
+            tuple(place.parameter.shape), place.strides
+        )
 
     def masks(self) -> dict[str, Tensor]:
         """bool tensors of the weights' shapes, True where active, by parameter name."""
-        return {
-            place.name: bits.as_strided(tuple(place.parameter.shape), place.strides)
-            for place, bits in zip(self.places, self.mask.to_elements(), strict=True)
-        }
+        return {place.name: self._mask_of(layer) for layer, place in enumerate(self.places)}
 
     def set_masks(self, masks: dict[str, Tensor]) -> None:
         """Take bool tensors of the weights' shapes as the mask.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from dsr.masked import MaskedStorage
-from dsr.methods.rules import Pruned, RandomGrowth, Reallocation, Rules
-from dsr_kernels import allocate_growth
+from dsr.methods.protocol import Pruned, Reallocation, Rules
+from dsr.methods.rules import RandomGrowth
 
 
 class DeviceState:
@@ -22,9 +22,9 @@ class DeviceState:
     FIELDS = ("threshold", "number", "active", "moved")
 
     def __init__(self, storage: MaskedStorage, rules: Rules | None) -> None:
-        start = rules.initial_threshold if rules is not None else None
+        start = rules.initial_threshold if rules is not None else 0.0
         device, layers = storage.device, len(storage.places)
-        self.threshold = torch.full((1,), start or 0.0, dtype=torch.float32, device=device)
+        self.threshold = torch.full((1,), start, dtype=torch.float32, device=device)
         self.number = torch.zeros(1, dtype=torch.int64, device=device)
         self.active = storage.mask.counts()
         self.moved = torch.zeros(4, layers, dtype=torch.int64, device=device)
@@ -83,7 +83,8 @@ def _move(
     """Prune, then grow as many. Returns the prune rule's counts and the units grown a layer."""
     mask = storage.mask
     # Weights are zeroed while pruning where growth needs no weight any more and cannot raise.
-    zero_pruned = isinstance(rules.grow, RandomGrowth) and not rules.regrow_pruned
+    cannot_raise = rules.grow is None or isinstance(rules.grow, RandomGrowth)
+    zero_pruned = cannot_raise and not rules.regrow_pruned
     reallocation = Reallocation(
         weights=storage.weights,
         mask=mask,
@@ -94,24 +95,21 @@ def _move(
         seed=seed,
         step=step,
         total_steps=total_steps,
+        adapt=rules.adapt,
         zero_pruned=zero_pruned,
+        previous_holds_pruned=not rules.regrow_pruned,
         views=lambda: storage.views(optimizer),
     )
     reallocation.counts = counts = rules.prune.apply(reallocation)
-    growth = counts.pruned
-    if rules.redistribute is not None:
-        units = torch.tensor([shape.units for shape in storage.layout.layers])
-        growth = allocate_growth(
-            counts.pruned,
-            rules.redistribute.shares(reallocation),
-            units.to(state.active.device, non_blocking=True) - state.active,
-            threshold=state.threshold if rules.initial_threshold is not None else None,
-            lower=rules.adapt[0],
-            upper=rules.adapt[1],
-        )
     if rules.regrow_pruned:
         reallocation.previous = mask.clone()  # what was just pruned is as free as the rest
-    grown = rules.grow.apply(reallocation, growth)
+    growth = counts.pruned
+    if rules.redistribute is not None:
+        growth = rules.redistribute.split(reallocation)
+    if rules.grow is None:
+        grown = torch.zeros_like(counts.pruned)
+    else:
+        grown = rules.grow.apply(reallocation, growth)
     if not zero_pruned:
         storage.mask_weights()
     return counts, grown

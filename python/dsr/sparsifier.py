@@ -148,7 +148,7 @@ class Sparsifier:
                 self._storage.places, self._storage.layout.layers, active, strict=True
             )
         )
-        has_threshold = self._rules is not None and self._rules.initial_threshold is not None
+        has_threshold = self._rules is not None and self._rules.adapt is not None
         return Stats(
             step=self.step,
             reallocations=int(self._state.number),

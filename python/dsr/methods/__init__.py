@@ -2,19 +2,16 @@
 
 from dsr.methods.base import METHODS, DynamicMethod, Method, SparseMethod, register_method
 from dsr.methods.dsr import DSR
-from dsr.methods.rules import (
-    BelowThreshold,
-    BySurvivors,
+from dsr.methods.protocol import (
     Grow,
     Prune,
     Pruned,
-    RandomGrowth,
     Reallocation,
     Redistribute,
     Rules,
-    SmallestFraction,
     SparseParam,
 )
+from dsr.methods.rules import BelowThreshold, BySurvivors, RandomGrowth, SmallestFraction
 from dsr.methods.set import SET
 from dsr.methods.static import Dense, Static
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
-from dsr.methods.rules import Rules
+from dsr.methods.protocol import Rules
 from dsr.methods.schedules import reallocation_periods
 
 

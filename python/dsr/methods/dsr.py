@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dsr.methods.base import DynamicMethod, check_integer, check_number, register_method
-from dsr.methods.rules import BelowThreshold, BySurvivors, RandomGrowth, Rules
+from dsr.methods.protocol import Rules
+from dsr.methods.rules import BelowThreshold, BySurvivors, RandomGrowth
 from dsr_kernels import tolerance_bounds
 
 

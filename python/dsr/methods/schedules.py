@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from dataclasses import dataclass
 
@@ -32,6 +33,34 @@ class Stepwise:
         return self.values[bisect_right(self.starts, (step - 1) / total_steps) - 1]
 
 
+@dataclass(frozen=True)
+class Decay:
+    """A fraction that falls from ``start`` to ``end`` at fraction ``until`` of training.
+
+    Args:
+        start: value before the first step.
+        kind: "cosine", "linear", or "constant".
+        end: value from ``until`` on; the same as ``start`` where constant.
+        until: fraction of training, in (0, 1].
+    """
+
+    start: float
+    kind: str = "cosine"
+    end: float = 0.0
+    until: float = 1.0
+
+    def at(self, step: int, total_steps: int | None) -> float:
+        """The value after ``step`` of ``total_steps`` steps."""
+        if self.kind == "constant":
+            return self.start
+        if total_steps is None:
+            raise ValueError(f"total_steps: needed by a {self.kind} decay")
+        done = min(1.0, step / (self.until * total_steps))
+        left = (1 + math.cos(math.pi * done)) / 2 if self.kind == "cosine" else 1 - done
+        return self.end + (self.start - self.end) * left
+
+
+DECAYS = ("cosine", "linear", "constant")
 PAPER_STARTS = (0.0, 0.25, 0.5, 0.75)
 
 

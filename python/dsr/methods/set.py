@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dsr.methods.base import DynamicMethod, check_number, register_method
-from dsr.methods.rules import RandomGrowth, Rules, SmallestFraction
+from dsr.methods.protocol import Rules
+from dsr.methods.rules import RandomGrowth, SmallestFraction
 
 
 @register_method("set")

@@ -61,7 +61,7 @@ def load(sparse: Sparsifier, given: dict[str, Any]) -> None:
     storage.check_unchanged()
     storage.set_masks(masks)
     storage.mask_weights()
-    sparse.step, sparse.budget = given["step"], given["budget"]
+    sparse.step, sparse.constant_budget = given["step"], given["budget"]
     state.threshold.copy_(threshold)
     state.moved.copy_(moved)
     state.number.fill_(given["reallocations"])

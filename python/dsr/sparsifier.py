@@ -51,8 +51,8 @@ class Sparsifier:
         self._handles: list[RemovableHandle] = []
         self._backward_end: BackwardEnd | None = None
         self._watch = NonFiniteWatch(storage.names)
-        self.budget = int(storage.mask.counts().sum())
-        self._rules = method.rules(self.budget)
+        self.constant_budget = int(storage.mask.counts().sum())
+        self._rules = method.rules(self.constant_budget)
         self._state = DeviceState(storage, self._rules)
 
     def start(self) -> None:
@@ -62,6 +62,13 @@ class Sparsifier:
             self._guard = refuse_training_before_attach(self.model)
         for place in self._storage.places:
             TAKEN[place.parameter] = True
+
+    @property
+    def budget(self) -> int:
+        """Active units that the method promises now."""
+        units = [shape.units for shape in self._storage.layout.layers]
+        scheduled = self.method.budget_at(self.step, self.total_steps, units)
+        return self.constant_budget if scheduled is None else scheduled
 
     def attach(self, optimizer: torch.optim.Optimizer) -> Sparsifier:
         """Follow this optimizer's steps from now on.

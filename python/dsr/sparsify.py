@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from dsr.distributions import initial_counts
+from dsr.initial_masks import choose_by_saliency, draw_random
 from dsr.masked import MaskedStorage
 from dsr.methods.base import Method
 from dsr.selection import Patterns, select_parameters
 from dsr.sparsifier import TAKEN, Sparsifier
-from dsr_kernels import Purpose, grow_random_
 
 WRAPPERS = (
     "DistributedDataParallel",
@@ -33,6 +33,7 @@ def sparsify(
     exclude: Patterns | None = None,
     distribution: str = "uniform",
     masks: dict[str, Tensor] | None = None,
+    calibrate: Callable[[], Tensor] | None = None,
     seed: int = 0,
     strict: bool = False,
     optimizer: torch.optim.Optimizer | None = None,
@@ -53,6 +54,7 @@ def sparsify(
         distribution: initial allocation: "uniform", "erdos-renyi" or "erdos-renyi-kernel".
         masks: bool tensors by parameter name to start from, in place of a random draw; their
             active count becomes the budget.
+        calibrate: for SNIP: runs the model on a batch and returns the loss; called once.
         seed: of every random draw; masks are equal on every machine, rank and backend.
         strict: look for NaN and Inf before each optimizer step and raise with nothing changed
             (waits for the device).
@@ -70,16 +72,20 @@ def sparsify(
         >>> sparse.attach(torch.optim.SGD(model.parameters(), lr=0.1))
     """
     _check_arguments(model, method, total_steps, storage, seed)
+    _check_start(method, masks, calibrate)
     selection = select_parameters(model, include, exclude)
     for one in selection.sparse:
         if one.parameter in TAKEN:
             raise ValueError(f"model: {one.name} is sparse already; call dsr.sparsify once a model")
     held = MaskedStorage(selection.sparse)
-    if masks is None:
-        _draw_masks(held, distribution, method.sparsity, seed)
-    else:
+    if masks is not None:
         held.set_masks(masks)
         distribution = "given"
+    elif calibrate is not None:
+        choose_by_saliency(held, method.initial_sparsity, calibrate)
+        distribution = "saliency"
+    else:
+        draw_random(held, distribution, method.initial_sparsity, seed)
     sparse = Sparsifier(
         model,
         method,
@@ -94,20 +100,6 @@ def sparsify(
         sparse.attach(optimizer)
     sparse.start()
     return sparse
-
-
-def _draw_masks(held: MaskedStorage, distribution: str, sparsity: float, seed: int) -> None:
-    """Random masks from counters: the same for every process that has the same seed."""
-    shapes = [tuple(place.parameter.shape) for place in held.places]
-    counts = initial_counts(distribution, shapes, held.layout.layers, sparsity)
-    grow_random_(
-        held.mask,
-        held.mask.clone(),
-        torch.tensor(counts, dtype=torch.int64, device=held.device),
-        seed=seed,
-        reallocation=torch.zeros(1, dtype=torch.int64, device=held.device),
-        purpose=Purpose.INITIAL_MASK,
-    )
 
 
 def _check_arguments(model: Any, method: Any, total_steps: Any, storage: Any, seed: Any) -> None:
@@ -130,6 +122,22 @@ def _check_arguments(model: Any, method: Any, total_steps: Any, storage: Any, se
         raise ValueError(
             f"total_steps: {type(method).__name__} needs it for its schedule; give total_steps="
             "epochs * len(loader), or period=... and stop=None"
+        )
+
+
+def _check_start(method: Method, masks: Any, calibrate: Any) -> None:
+    """The initial mask comes from one source, and from the one that the method needs."""
+    name = type(method).__name__
+    if masks is not None and not isinstance(masks, dict):
+        raise TypeError(f"masks: expected a dict of bool tensors, got {type(masks).__name__}")
+    if masks is not None and method.initial_sparsity != method.sparsity:
+        raise ValueError(f"masks: {name} starts dense; masks of its own cannot be given")
+    if calibrate is not None and not method.needs_calibration:
+        raise ValueError(f"calibrate: {name} does not look at the loss; leave it out")
+    if method.needs_calibration and masks is None and not callable(calibrate):
+        raise TypeError(
+            f"calibrate: {name} needs a function that returns the loss of a batch, got "
+            f"{calibrate!r}"
         )
 
 

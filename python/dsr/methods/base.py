@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
@@ -32,6 +32,20 @@ class Method:
     def needs_total_steps(self) -> bool:
         """Whether the schedule cannot be told without the length of training."""
         return False
+
+    @property
+    def needs_calibration(self) -> bool:
+        """Whether `dsr.sparsify` needs ``calibrate=`` to choose the initial mask."""
+        return False
+
+    @property
+    def initial_sparsity(self) -> float:
+        """The sparsity that masks are drawn at."""
+        return self.sparsity
+
+    def budget_at(self, step: int, total_steps: int | None, units: Sequence[int]) -> int | None:
+        """Active units promised after ``step``, for a budget on a schedule. None: constant."""
+        return None
 
     def rules(self, budget: int) -> Rules | None:
         """How units move, given the number of active units. None: they never do."""
@@ -144,3 +158,10 @@ def check_integer(method: Method, name: str, low: int) -> None:
         raise TypeError(f"{name}: expected an int, got {value!r}")
     if value < low:
         raise ValueError(f"{name}: expected an int of at least {low}, got {value}")
+
+
+def check_choice(method: Method, name: str, choices: Sequence[str]) -> None:
+    """Refuse a field that is none of ``choices``."""
+    value = getattr(method, name)
+    if value not in choices:
+        raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {value!r}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from dsr.methods.base import DynamicMethod, check_integer, check_number, register_method
 from dsr.methods.protocol import Rules
-from dsr.methods.rules import BelowThreshold, BySurvivors, RandomGrowth
+from dsr.methods.rules import BelowThreshold, BySurvivors, RandomGrowth, SmallestOverall
 from dsr_kernels import tolerance_bounds
 
 
@@ -37,6 +37,8 @@ class DSR(DynamicMethod):
             None.
         tolerance: delta, how far the number pruned may stray before H moves; the paper's 0.1.
         initial_threshold: H before the first reallocation; the paper's 1e-3.
+        exact: prune exactly the target, the smallest magnitudes over all layers, in place of the
+            threshold; not in the paper.
         keep_state: leave the optimizer's state at pruned and grown weights, as the authors' code
             does, where the default clears it.
 
@@ -50,6 +52,7 @@ class DSR(DynamicMethod):
     prune_fraction: float = 0.02
     tolerance: float = 0.1
     initial_threshold: float = 1e-3
+    exact: bool = False
     keep_state: bool = False
 
     def __post_init__(self) -> None:
@@ -62,6 +65,13 @@ class DSR(DynamicMethod):
 
     def rules(self, budget: int) -> Rules:
         target = self.prune_count or max(1, round(budget * self.prune_fraction))
+        if self.exact:
+            return Rules(
+                prune=SmallestOverall(target),
+                grow=RandomGrowth(),
+                redistribute=BySurvivors(),
+                keep_state=self.keep_state,
+            )
         return Rules(
             prune=BelowThreshold(),
             grow=RandomGrowth(),

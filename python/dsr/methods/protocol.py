@@ -104,6 +104,10 @@ class Reallocation:
         """Units of each layer that pruning left active, int64 [layers]."""
         return self._counts().surviving
 
+    def in_order(self, layer: int, values: Tensor) -> Tensor:
+        """``values`` of a weight's shape in its memory order, as ops take them."""
+        return _like(self.weights[layer], values)
+
     def params(self) -> list[SparseParam]:
         """The layers as rules of one's own see them; built-in rules work on all at once."""
         return self.views()

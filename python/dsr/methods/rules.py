@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
-from dsr.methods.protocol import Pruned, Reallocation, Redistribute
+from dsr.methods.protocol import Grow, Pruned, Reallocation, Redistribute, SparseParam
 from dsr.methods.schedules import Decay
 from dsr_kernels import fraction_of, grow_random_, prune_smallest_, prune_threshold_
 
@@ -50,3 +51,26 @@ class RandomGrowth:
     def apply(self, reallocation: Reallocation, counts: Tensor) -> Tensor:
         r = reallocation
         return grow_random_(r.mask, r.previous, counts, seed=r.seed, reallocation=r.number)
+
+
+@dataclass(frozen=True)
+class SmallestOverall:
+    """Prune exactly ``count`` weights, the smallest over all layers; none loses its last."""
+
+    count: int
+
+    def apply(self, reallocation: Reallocation) -> Pruned:
+        r = reallocation
+        count = torch.full((1,), self.count, device=r.active.device)
+        return Pruned(
+            *prune_smallest_(
+                r.weights, r.mask, count, per_layer=False, zero=r.zero_pruned, keep_one=True
+            )
+        )
+
+
+class LargestGradient(Grow):
+    """Grow the free weights of largest gradient (RigL); a weight without one comes last."""
+
+    def score(self, param: SparseParam) -> Tensor:
+        return torch.zeros_like(param.weight) if param.grad is None else param.grad

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from nets import METHODS, OPTIMIZERS, assert_promises, assert_same, batch, mlp, train
+from nets import METHODS, OPTIMIZERS, assert_promises, assert_same, batch, make_sparse, mlp, train
 from torch import nn
 
 import dsr
@@ -11,7 +11,7 @@ from dsr.nonfinite import NonFiniteWatch
 
 def _start(method, strict=False, name="momentum"):
     model = mlp()
-    sparse = dsr.sparsify(model, METHODS[method], total_steps=100, strict=strict)
+    sparse = make_sparse(model, METHODS[method], total_steps=100, strict=strict)
     optimizer = OPTIMIZERS[name](model.parameters())
     sparse.attach(optimizer)
     train(model, sparse, optimizer, 4)
@@ -31,7 +31,7 @@ def _poison(model, sparse, value, count=2):
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [*METHODS])
 @pytest.mark.parametrize("steps", [1, 2])  # the second step is a reallocation
 def test_poisoned_weights_raise_at_once_on_a_cpu(method, value, steps):
     model, sparse, optimizer = _start(method)

@@ -4,6 +4,7 @@ import gc
 import os
 import statistics
 import time
+from pathlib import Path
 
 import torch
 from nets import OPTIMIZERS
@@ -15,8 +16,8 @@ STEPS = 10_000
 
 
 def _resident_bytes() -> int:
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    pages = Path("/proc/self/statm").read_text().split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 def test_ten_thousand_steps():

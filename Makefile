@@ -1,0 +1,61 @@
+# `make` lists the commands. Each works alone on a clean clone.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+BUILT := $(VENV)/.built
+NATIVE := $(wildcard csrc/* csrc/*/*)
+CPP := $(wildcard csrc/*.h csrc/*.cpp csrc/*/*.h csrc/*/*.cpp csrc/*/*.cu tests/native/*.cpp)
+RUNS ?= runs/compare
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help env build train test lint format bench test-gpu bench-gpu clean
+
+help:  ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+env: $(INSTALLED)  ## create .venv and install the package in place, with all its tools
+
+build: $(BUILT)  ## compile what changed in csrc
+
+train: $(BUILT)  ## compare methods on the built-in digits: a table and a picture
+	$(BIN)/dsr compare --methods static,set,dsr --sparsity .9,.98 --seeds 0-1 --epochs 40 --out $(RUNS)
+
+test: $(BUILT)  ## run the tests
+	@$(BIN)/python -m pytest -n $(WORKERS)
+
+lint: $(INSTALLED)  ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run -Werror $(CPP)
+	$(BIN)/mypy
+
+format: $(INSTALLED)  ## rewrite the sources in the house style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(CPP)
+
+bench: $(BUILT)  ## time the ops on this CPU beside what people use today
+	@$(BIN)/python -m benchmarks.run --device cpu
+
+test-gpu:  ## run the op tests on a GPU, with the python3 on PATH; no network, no .venv
+	@PYTHONPATH=.:python $(PYTHON) -m benchmarks.gpu test
+
+bench-gpu:  ## time the ops on a GPU, likewise
+	@PYTHONPATH=.:python $(PYTHON) -m benchmarks.gpu bench
+
+clean:  ## remove what was built (.venv stays)
+	rm -rf build dist *.egg-info dsr_kernels/*.so $(BUILT)
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[train,dev]'
+	@touch $@ $(BUILT)  # the installation has compiled csrc
+
+$(BUILT): $(INSTALLED) setup.py $(NATIVE)
+	@$(BIN)/python setup.py --quiet build_ext --inplace
+	@touch $@

@@ -1,0 +1,130 @@
+"""``make test-gpu`` and ``make bench-gpu``: build in place, run on the GPU, end in a short table.
+
+Needs a python3 with torch and pytest, an nvcc, and no network. The full output goes to one archive
+under ``$OUT`` if that is set, else to files under ``benchmarks/results/<gpu>/``.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+if importlib.util.find_spec("torch") is None:
+    sys.exit(f"expected a python3 with torch, got {sys.executable}; PYTHON=... names another")
+
+import torch
+
+ROOT = Path(__file__).parent.parent
+FOUND_ERRORS = 9  # the exit code asked of compute-sanitizer
+Step = tuple[str, str]  # what ran, how it ended
+
+
+class Log:
+    """Runs commands: their output goes to the terminal and to one file a step."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def run(self, name: str, command: list[str], **env: str) -> tuple[int, str]:
+        print(f"== {name}: {' '.join(command)}", flush=True)
+        lines = []
+        with (self.folder / f"{name}.log").open("w") as file:
+            process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env={**os.environ, **env},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            for line in process.stdout or ():
+                print(line, end="", flush=True)
+                file.write(line)
+                lines.append(line)
+        return process.wait(), "".join(lines)
+
+
+def main(argv: list[str]) -> int:
+    modes: dict[str, Callable[[Log], list[Step]]] = {"test": test, "bench": bench}
+    if len(argv) != 1 or argv[0] not in modes:
+        print(f"usage: python -m benchmarks.gpu {{{','.join(modes)}}}", file=sys.stderr)
+        return 2
+    if not torch.cuda.is_available():
+        print(f"make {argv[0]}-gpu needs a CUDA device; torch sees none", file=sys.stderr)
+        return 2
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        log = Log(folder)
+        steps = [build(log)]
+        if steps[0][1] == "ok":
+            steps += modes[argv[0]](log)
+        place = keep(folder, argv[0])
+    print(f"\n{torch.cuda.get_device_name()}: {place}")
+    for step, result in steps:
+        print(f"  {step:<12}{result}")
+    return int(any(result.startswith("FAILED") for _, result in steps))
+
+
+def build(log: Log) -> Step:
+    code, _ = log.run("build", [sys.executable, "setup.py", "build_ext", "--inplace"])
+    if code != 0:
+        return ("build", f"FAILED with exit code {code}")
+    log.run("environment", [sys.executable, "-m", "dsr_kernels"])
+    return ("build", "ok")
+
+
+def test(log: Log) -> list[Step]:
+    pytest = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    code, output = log.run("pytest", [*pytest, "tests"], DSR_TEST_DEVICE="cuda")
+    closing = output.strip().splitlines()[-1].strip("= ") if output.strip() else "no output"
+    return [("pytest", closing if code == 0 else f"FAILED: {closing}"), sanitize(log, pytest)]
+
+
+def sanitize(log: Log, pytest: list[str]) -> Step:
+    """compute-sanitizer's memcheck, trusted only after it has caught a planted error."""
+    tool = shutil.which("compute-sanitizer")
+    if tool is None:
+        return ("memcheck", "not run: no compute-sanitizer on PATH")
+    memcheck = [tool, "--tool", "memcheck", "--error-exitcode", str(FOUND_ERRORS)]
+    # With torch's caching allocator a stray store lands in memory that is allocated all the same.
+    env = {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1", "DSR_TEST_DEVICE": "cuda"}
+    planted = [sys.executable, "-m", "benchmarks.planted_error"]
+    code, output = log.run("planted", [*memcheck, *planted], **env)
+    if code != FOUND_ERRORS or not re.search(r"Invalid __global__ write", output):
+        return ("memcheck", "not run: the tool did not catch a planted error here")
+    chosen = ["tests/test_apply_mask.py", "-k", "cuda and (float32 or several or slices)"]
+    code, output = log.run("memcheck", [*memcheck, *pytest, *chosen], **env)
+    return ("memcheck", "clean" if code == 0 else f"FAILED with exit code {code}")
+
+
+def bench(log: Log) -> list[Step]:
+    command = [sys.executable, "-m", "benchmarks.run", "--device", "cuda"]
+    code, _ = log.run("bench", [*command, "--out", str(log.folder)])
+    return [("bench", "ok" if code == 0 else f"FAILED with exit code {code}")]
+
+
+def keep(folder: Path, mode: str) -> Path:
+    """Move what was written to where it is kept, and say where that is."""
+    out = os.environ.get("OUT")
+    if out:
+        archive = Path(out) / f"{mode}-gpu.tar.gz"
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        with tarfile.open(archive, "w:gz") as file:
+            file.add(folder, arcname=f"{mode}-gpu")
+        return archive
+    gpu = re.sub(r"[^a-z0-9]+", "-", torch.cuda.get_device_name().lower()).strip("-")
+    place = ROOT / "benchmarks" / "results" / gpu
+    shutil.copytree(folder, place, dirs_exist_ok=True)
+    return place
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,137 @@
+// apply_mask_ on the CPU: +0.0 to every element of an inactive unit.
+//
+// Moves: one bit a unit, and at most each element once in and once out. Works on raw bits, so that
+// NaN and inf become +0.0 as well. Every element is written by one thread: any thread count gives
+// the same result.
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+#include "common/bits.h"
+#include "common/layout.h"
+#include "cpu/launchers.h"
+
+namespace dsr::cpu {
+namespace {
+
+constexpr int64_t kChunkElements = 1 << 15;
+// Waking a second thread costs about as much as this many elements.
+constexpr int64_t kMinElementsPerThread = 1 << 16;
+
+// Rows [begin, end) of one tensor. A row is a mask word where units are elements, a unit where
+// they are contiguous, and otherwise one outer index.
+struct Chunk {
+  const Buffer* tensor;
+  LayerShape shape;
+  const uint32_t* words;
+  int64_t begin;
+  int64_t end;
+};
+
+template <typename T>
+void mask_word(T* data, uint32_t word) {
+  // A lookup of bit values, not a shift by j: baseline x86-64 has no variable vector shift.
+  static constexpr T kBit[16] = {0x1,   0x2,   0x4,   0x8,   0x10,   0x20,   0x40,   0x80,
+                                 0x100, 0x200, 0x400, 0x800, 0x1000, 0x2000, 0x4000, 0x8000};
+  for (int half = 0; half < 2; ++half) {
+    const T bits = static_cast<T>((word >> (16 * half)) & 0xFFFFu);
+    T* out = data + 16 * half;
+#pragma omp simd
+    for (int j = 0; j < 16; ++j) out[j] = (bits & kBit[j]) == kBit[j] ? out[j] : T{0};
+  }
+}
+
+template <typename T>
+void mask_elements(const Chunk& chunk, T* data) {
+  const int64_t units = chunk.shape.units();
+  for (int64_t w = chunk.begin; w < chunk.end; ++w) {
+    const uint32_t word = chunk.words[w];
+    const int64_t first = w * kWordBits;
+    if (word == kAllActive) continue;
+    if (first + kWordBits <= units) {
+      mask_word(data + first, word);
+      continue;
+    }
+    for (int64_t unit = first; unit < units; ++unit) {
+      if (!is_active(chunk.words, unit)) data[unit] = 0;
+    }
+  }
+}
+
+template <typename T>
+void mask_contiguous_units(const Chunk& chunk, T* data) {
+  const int64_t unit_size = chunk.shape.unit_size;
+  for (int64_t unit = chunk.begin; unit < chunk.end; ++unit) {
+    if (!is_active(chunk.words, unit)) std::fill_n(data + unit * unit_size, unit_size, T{0});
+  }
+}
+
+template <typename T>
+void mask_strided_units(const Chunk& chunk, T* data) {
+  const int64_t inner = chunk.shape.inner;
+  for (int64_t o = chunk.begin; o < chunk.end; ++o) {
+    for (int64_t u = 0; u < chunk.shape.unit_size; ++u) {
+      T* row = data + (o * chunk.shape.unit_size + u) * inner;
+      for (int64_t i = 0; i < inner; ++i) {
+        row[i] = is_active(chunk.words, o * inner + i) ? row[i] : T{0};
+      }
+    }
+  }
+}
+
+template <typename T>
+void mask_chunk(const Chunk& chunk) {
+  T* data = chunk.tensor->as<T>();
+  if (chunk.shape.unit_size == 1) {
+    mask_elements(chunk, data);
+  } else if (chunk.shape.inner == 1) {
+    mask_contiguous_units(chunk, data);
+  } else {
+    mask_strided_units(chunk, data);
+  }
+}
+
+void add_chunks(const Buffer& tensor, const LayerShape& shape, const uint32_t* words,
+                std::vector<Chunk>& chunks) {
+  const bool by_word = shape.unit_size == 1;
+  const int64_t rows = by_word ? words_for(shape.units()) : shape.outer;
+  const int64_t row_elements = by_word ? kWordBits : shape.unit_size * shape.inner;
+  const int64_t step = std::max<int64_t>(1, kChunkElements / row_elements);
+  for (int64_t begin = 0; begin < rows; begin += step) {
+    chunks.push_back({&tensor, shape, words, begin, std::min(rows, begin + step)});
+  }
+}
+
+}  // namespace
+
+void apply_mask(const std::vector<Buffer>& tensors, const std::vector<int64_t>& layers,
+                const Buffer& words, const Buffer& table, int threads) {
+  std::vector<Chunk> chunks;
+  int64_t elements = 0;
+  for (size_t t = 0; t < tensors.size(); ++t) {
+    const LayerShape shape = read_layer(table.as<int64_t>(), layers[t]);
+    element_bytes(tensors[t].dtype);  // refuses an unknown dtype before anything is written
+    add_chunks(tensors[t], shape, words.as<uint32_t>() + shape.word_offset, chunks);
+    elements += tensors[t].size;
+  }
+  const int64_t useful = std::max<int64_t>(1, elements / kMinElementsPerThread);
+  const int team = static_cast<int>(std::min<int64_t>(std::max(threads, 1), useful));
+  const int64_t count = static_cast<int64_t>(chunks.size());
+#pragma omp parallel for schedule(static) num_threads(team) if (team > 1)
+  for (int64_t c = 0; c < count; ++c) {
+    switch (element_bytes(chunks[c].tensor->dtype)) {
+      case 2:
+        mask_chunk<uint16_t>(chunks[c]);
+        break;
+      case 4:
+        mask_chunk<uint32_t>(chunks[c]);
+        break;
+      default:
+        mask_chunk<uint64_t>(chunks[c]);
+    }
+  }
+}
+
+}  // namespace dsr::cpu

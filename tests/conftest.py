@@ -1,0 +1,90 @@
+"""Where the tests run: device, backends, and the order of a Triton grid in the interpreter.
+
+``DSR_TEST_DEVICE=cuda`` runs every test that takes a device on the GPU, and no other.
+``DSR_TEST_INTERPRET=1`` runs the Triton kernels in Triton's interpreter on the CPU.
+"""
+
+import os
+import random
+
+import pytest
+
+DEVICE = os.environ.get("DSR_TEST_DEVICE", "cpu")
+INTERPRETED = os.environ.get("DSR_TEST_INTERPRET") == "1"
+PROGRAM_ORDERS = ("forward", "reversed", "shuffled")
+
+# Triton reads this when a kernel is decorated, so it has to be settled before any import.
+if INTERPRETED:
+    os.environ["TRITON_INTERPRET"] = "1"
+else:
+    os.environ.pop("TRITON_INTERPRET", None)
+
+import torch  # noqa: E402
+
+from dsr_kernels.schema import OPS  # noqa: E402
+
+collect_ignore = [
+    folder
+    for folder, wanted in (("interpreter", INTERPRETED), ("gpu", DEVICE == "cuda"))
+    if not wanted
+]
+
+
+def pytest_generate_tests(metafunc):
+    """``backend``: every backend on this device of the op that the test file names in ``OP``."""
+    op = getattr(metafunc.module, "OP", None)
+    if op is not None and "backend" in metafunc.fixturenames:
+        metafunc.parametrize("backend", _backends(OPS[op]), indirect=True)
+
+
+def pytest_collection_modifyitems(config, items):
+    if DEVICE == "cpu":
+        return
+    chosen = [item for item in items if {"device", "backend"} & set(item.fixturenames)]
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+    items[:] = chosen
+
+
+@pytest.fixture
+def device():
+    """The device under test."""
+    return torch.device(DEVICE)
+
+
+@pytest.fixture
+def backend(request, monkeypatch):
+    """The name of a backend, for ``with dsr_kernels.backend(backend)``."""
+    name, _, order = request.param.partition("-")
+    if order:
+        _set_program_order(monkeypatch, order)
+    return name
+
+
+def _backends(schema):
+    if INTERPRETED:
+        return [f"triton-{order}" for order in PROGRAM_ORDERS]
+    return [name for name in schema.backends if name in ("reference", DEVICE, *_on_gpu())]
+
+
+def _on_gpu():
+    return ("triton",) if DEVICE == "cuda" else ()
+
+
+def _set_program_order(monkeypatch, order):
+    """Let the interpreter visit the programs of a one-dimensional grid in another order."""
+    from triton.runtime import interpreter
+
+    builder = interpreter.interpreter_builder
+    set_dim, set_index = builder.set_grid_dim, builder.set_grid_idx
+    programs = []
+
+    def grid_dim(x, y, z):
+        programs[:] = range(x)
+        if order == "reversed":
+            programs.reverse()
+        elif order == "shuffled":
+            random.Random(0).shuffle(programs)
+        set_dim(x, y, z)
+
+    monkeypatch.setattr(builder, "set_grid_dim", grid_dim)
+    monkeypatch.setattr(builder, "set_grid_idx", lambda x, y, z: set_index(programs[x], y, z))

@@ -1,0 +1,12 @@
+"""Data sets held in memory; ``DATA`` maps a command-line name to its loader."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dsr.data.dataset import ImageData
+from dsr.data.digits import digits
+
+DATA: dict[str, Callable[[], ImageData]] = {"digits": digits}
+
+__all__ = ["DATA", "ImageData", "digits"]

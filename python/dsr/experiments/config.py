@@ -1,0 +1,184 @@
+"""What a training run computes: every setting, checked, and its JSON form."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from dsr.data import DATA
+from dsr.distributions import DISTRIBUTIONS
+from dsr.experiments.options import check_choice, check_option, hyper_parameters, own_options
+from dsr.methods import METHODS, Method
+from dsr.models import MODELS
+
+DEFAULT_L1 = 1e-4
+MAX_SEED = 2**32 - 1
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """The settings of one run; two runs with equal settings compute the same numbers.
+
+    Values left open are filled in, so that the object, and the ``config.json`` written from it,
+    names every setting in force. The defaults are the recipe of the DSR paper's LeNet-300-100
+    experiment (appendix, table 4), shortened for a small data set.
+
+    Attributes:
+        data: name in ``dsr.data.DATA``.
+        model: name in ``dsr.models.MODELS``.
+        method: name in ``dsr.methods.METHODS``.
+        sparsity: fraction of zeros in the sparse layers, in [0, 1); None is the method's default,
+            0 for a method that has none.
+        distribution: how the sparsity is first split over the layers, for methods that start from
+            random masks.
+        epochs: passes over the training data.
+        batch_size: rows a step. A last batch of a single row is left out, since batch
+            normalisation needs two.
+        lr: learning rate, times 0.2 at 25, 50 and 75 % of the epochs.
+        momentum: Nesterov momentum, in [0, 1).
+        weight_decay: L2 coefficient of SGD, on every parameter.
+        l1: coefficient of the L1 penalty on the sparse layers; None is 1e-4, or 0 for a method
+            that has none.
+        seed: of the initial weights, the masks and the order of the rows, in [0, 2^32).
+        device: ``auto`` (cuda if there is one), ``cpu``, ``cuda`` or ``cuda:index``.
+        options: the method's other hyper-parameters by name.
+
+    Raises:
+        ValueError, TypeError: the text starts with the name of the setting; ``options.name`` for
+            a hyper-parameter of the method.
+    """
+
+    data: str = "digits"
+    model: str = "lenet-300-100"
+    method: str = "dsr"
+    sparsity: float | None = None
+    distribution: str = "uniform"
+    epochs: int = 100
+    batch_size: int = 100
+    lr: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    l1: float | None = None
+    seed: int = 0
+    device: str = "auto"
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_choice("data", self.data, DATA)
+        check_choice("model", self.model, MODELS)
+        check_choice("method", self.method, METHODS)
+        check_choice("distribution", self.distribution, DISTRIBUTIONS)
+        _check_int("epochs", self.epochs, 1)
+        _check_int("batch_size", self.batch_size, 2)
+        _check_int("seed", self.seed, 0, MAX_SEED)
+        _check_real("lr", self.lr, "above 0", self.lr > 0)
+        _check_real("momentum", self.momentum, "in [0, 1)", 0 <= self.momentum < 1)
+        _check_real("weight_decay", self.weight_decay, "of at least 0", self.weight_decay >= 0)
+        method = self.build_method()
+        if self.distribution != "uniform" and not draws_masks(method):
+            raise ValueError(
+                f"distribution: method {self.method!r} draws no masks, leave it out; got "
+                f"{self.distribution!r}"
+            )
+        filled = {name: getattr(method, name) for name in own_options(type(method))}
+        object.__setattr__(self, "options", filled)
+        object.__setattr__(self, "sparsity", float(getattr(method, "sparsity", 0.0)))
+        object.__setattr__(self, "l1", float(getattr(method, "l1", 0.0)))
+        object.__setattr__(self, "device", _device_name(self.device))
+
+    def build_method(self) -> Method:
+        """The method with these hyper-parameters.
+
+        Raises:
+            ValueError, TypeError: a value the method refuses, under the name of the setting.
+        """
+        method = METHODS[self.method]
+        fields = hyper_parameters(method)
+        for name in self.options:
+            check_option(method, name)
+        values = dict(self.options)
+        for name, value in (("sparsity", self.sparsity), ("l1", self.l1)):
+            if name in fields:
+                values |= {} if value is None else {name: value}
+            elif value:
+                raise ValueError(f"{name}: method {self.method!r} has none, got {value}")
+        if "l1" in fields and self.l1 is None:
+            values["l1"] = DEFAULT_L1
+        try:
+            return method(**values)
+        except (ValueError, TypeError) as error:
+            if re.match(r"(sparsity|l1)\b", str(error)):
+                raise
+            raise type(error)(f"options.{error}") from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings as JSON values."""
+        return dataclasses.asdict(self)
+
+    def flat(self) -> dict[str, Any]:
+        """As :meth:`to_dict`, the options as ``options.name``."""
+        values = self.to_dict()
+        options = values.pop("options")
+        return values | {f"options.{name}": value for name, value in options.items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> RunConfig:
+        """The settings from :meth:`to_dict`.
+
+        Raises:
+            ValueError: a setting that is unknown or missing, or not valid.
+        """
+        names = [item.name for item in dataclasses.fields(cls)]
+        if set(values) != set(names):
+            odd = ", ".join(sorted(set(values) ^ set(names)))
+            raise ValueError(f"expected the settings {', '.join(names)}; these differ: {odd}")
+        return cls(**values)
+
+
+def draws_masks(method: Method) -> bool:
+    """Whether a method starts from random masks: dense, compressed and SNIP do not."""
+    starts_sparse = "sparsity" in hyper_parameters(type(method)) and (
+        method.initial_sparsity == method.sparsity
+    )
+    return starts_sparse and not method.needs_calibration
+
+
+def usable_device(name: str) -> torch.device:
+    """The device of that name, if this machine has it.
+
+    Raises:
+        ValueError: starts with ``device``.
+    """
+    device = torch.device(name)
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device.type == "cuda" and (device.index or 0) >= count:
+        have = f"cuda:0 to cuda:{count - 1}" if count else "no CUDA device here, use cpu"
+        raise ValueError(f"device: expected a device of this machine ({have}), got {name!r}")
+    return device
+
+
+def _device_name(text: object) -> str:
+    if not isinstance(text, str) or not re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", text):
+        raise ValueError(f"device: expected auto, cpu, cuda or cuda:INDEX, got {text!r}")
+    if text == "auto":
+        text = "cuda" if torch.cuda.is_available() else "cpu"
+    return "cuda:0" if text == "cuda" else text
+
+
+def _check_int(name: str, value: object, low: int, high: int | None = None) -> None:
+    bounds = f"of at least {low}" if high is None else f"from {low} to {high}"
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name}: expected an integer {bounds}, got {value!r}")
+    if value < low or (high is not None and value > high):
+        raise ValueError(f"{name}: expected an integer {bounds}, got {value}")
+
+
+def _check_real(name: str, value: object, bounds: str, inside: bool) -> None:
+    if not math.isfinite(value) or not inside:  # type: ignore[arg-type]
+        raise ValueError(f"{name}: expected a finite number {bounds}, got {value}")

@@ -13,6 +13,8 @@ BACKENDS = ("cuda", "triton", "cpu", "reference")
 
 _NATIVE_LATER = "not written yet; the C++ and GPU kernels of the reallocation ops come next"
 _ONLY_REFERENCE = dict.fromkeys(("cuda", "triton", "cpu"), _NATIVE_LATER)
+_GPU_LATER = "not written yet; the GPU kernels of the reallocation ops come next"
+_NO_GPU_YET = dict.fromkeys(("cuda", "triton"), _GPU_LATER)
 
 
 @dataclass(frozen=True)
@@ -45,39 +47,55 @@ _ALL = (
         "prune_threshold_",
         "(Tensor(a!)[] weights, Tensor(b!) words, Tensor table, Tensor threshold, bool zero)"
         " -> (Tensor pruned, Tensor surviving, Tensor nonfinite)",
+        backends=("cpu", "reference"),
+        missing=dict(_NO_GPU_YET),
     ),
     OpSchema(
         "kth_magnitude",
         "(Tensor[] tensors, Tensor words, Tensor table, Tensor k, bool active, bool largest,"
         " bool per_layer) -> (Tensor select, Tensor shortfall, Tensor nonfinite)",
+        backends=("cpu", "reference"),
+        missing=dict(_NO_GPU_YET),
     ),
     OpSchema(
         "prune_smallest_",
         "(Tensor(a!)[] weights, Tensor(b!) words, Tensor table, Tensor k, bool per_layer,"
         " bool zero, bool keep_one) -> (Tensor pruned, Tensor surviving, Tensor nonfinite)",
+        backends=("cpu", "reference"),
+        missing=dict(_NO_GPU_YET),
     ),
     OpSchema(
         "allocate_growth",
         "(Tensor(a!) threshold, Tensor pruned, Tensor shares, Tensor capacity, int lower,"
         " int upper) -> Tensor grown",
+        backends=("cpu", "reference"),
+        missing=dict(_NO_GPU_YET),
     ),
     OpSchema(
         "grow_random_",
         "(Tensor(a!) words, Tensor previous, Tensor table, Tensor counts, int seed,"
         " Tensor reallocation, int purpose) -> Tensor grown",
+        backends=("cpu", "reference"),
+        missing=dict(_NO_GPU_YET),
     ),
     OpSchema(
         "grow_largest_",
         "(Tensor(a!) words, Tensor previous, Tensor[] scores, Tensor table, Tensor counts,"
         " bool per_layer) -> Tensor grown",
+        backends=("cpu", "reference"),
+        missing=dict(_NO_GPU_YET),
     ),
     OpSchema(
         "layer_mean",
         "(Tensor[] tensors, Tensor words, Tensor table) -> Tensor mean",
+        backends=("cpu", "reference"),
+        missing=dict(_NO_GPU_YET),
     ),
     OpSchema(
         "reset_state_",
         "(Tensor(a!)[] states, int[] layers, Tensor words, Tensor previous, Tensor table) -> ()",
+        backends=("cpu", "reference"),
+        missing=dict(_NO_GPU_YET),
     ),
 )
 

@@ -1,0 +1,56 @@
+"""A call of every public op on one small net: for tests that treat all ops alike."""
+
+import torch
+
+import dsr_kernels
+from dsr_kernels import BitMask, LayerShape, SparseLayout
+
+LAYOUT = SparseLayout((LayerShape(70), LayerShape(4, 9), LayerShape(33)))
+
+
+class Net:
+    """Weights, two masks of them and the small vectors that ops take, always the same."""
+
+    def __init__(self, device="cpu"):
+        generator = torch.Generator().manual_seed(0)
+        self.device = device
+        self.tensors = [
+            torch.randn(layer.elements, generator=generator).to(device) for layer in LAYOUT.layers
+        ]
+        bits = [torch.rand(layer.units, generator=generator) for layer in LAYOUT.layers]
+        self.mask = BitMask.from_bools(LAYOUT, [row < 0.4 for row in bits]).to(device)
+        self.previous = BitMask.from_bools(LAYOUT, [row < 0.6 for row in bits]).to(device)
+        self.threshold = torch.tensor([0.3], device=device)
+        self.counts = self.int64([9, 1, 12])
+        self.number = self.int64([4])
+
+    def int64(self, values):
+        return torch.tensor(values, dtype=torch.int64, device=self.device)
+
+    def state(self):
+        """Everything an op could change."""
+        return [*self.tensors, self.mask.words, self.previous.words, self.threshold]
+
+
+# Each takes a Net and returns the op's outputs.
+CALLS = {
+    "apply_mask_": lambda n: dsr_kernels.apply_mask_(n.tensors, n.mask),
+    "prune_threshold_": lambda n: dsr_kernels.prune_threshold_(n.tensors, n.mask, n.threshold),
+    "kth_magnitude": lambda n: dsr_kernels.kth_magnitude(
+        n.tensors, n.mask, n.counts, active=False, largest=True
+    ),
+    "prune_smallest_": lambda n: dsr_kernels.prune_smallest_(
+        n.tensors, n.mask, n.counts, zero=False
+    ),
+    "allocate_growth": lambda n: dsr_kernels.allocate_growth(
+        n.counts, n.counts + 1, n.counts * 2, threshold=n.threshold, lower=30, upper=40
+    ),
+    "grow_random_": lambda n: dsr_kernels.grow_random_(
+        n.mask, n.previous, n.counts, seed=2**64 - 3, reallocation=n.number
+    ),
+    "grow_largest_": lambda n: dsr_kernels.grow_largest_(
+        n.mask, n.previous, n.tensors, n.counts[:1], per_layer=False
+    ),
+    "layer_mean": lambda n: dsr_kernels.layer_mean(n.tensors, n.mask),
+    "reset_state_": lambda n: dsr_kernels.reset_state_(n.tensors, n.mask, n.previous),
+}

@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 BUILT := $(VENV)/.built
 NATIVE := $(wildcard csrc/* csrc/*/*)
 CPP := $(wildcard csrc/*.h csrc/*.cpp csrc/*/*.h csrc/*/*.cpp csrc/*/*.cu tests/native/*.cpp)
-RUNS ?= runs/compare
+RUNS ?= runs
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help

@@ -62,7 +62,12 @@ def launcher(stem: str, name: str, outputs: Callable[..., Any]) -> Callable[...,
     native = module(name)
     if isinstance(native, str):
         raise RuntimeError(f"{stem}: {native}")
-    function = getattr(native, stem)
+    function = getattr(native, stem, None)
+    if function is None:
+        raise RuntimeError(
+            f"{stem}: dsr_kernels._{name} was built from older sources; build it again "
+            "(make build, or pip install .)"
+        )
 
     def on_cpu(*args: Any) -> Any:
         results = outputs(*args)

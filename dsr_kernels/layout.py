@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -60,42 +59,42 @@ class LayerShape:
 
 @dataclass(frozen=True)
 class SparseLayout:
-    """All layers of a model, in registration order, in one buffer of mask words."""
+    """All layers of a model, in registration order, in one buffer of mask words.
+
+    Attributes:
+        units: units over all layers.
+        words: mask words over all layers, padding included.
+        word_offsets: each layer's first word.
+        unit_offsets: the global number of each layer's first unit (padding not counted).
+    """
 
     layers: tuple[LayerShape, ...]
+    # Computed here and not on first use: torch.compile cannot trace a cached property.
+    units: int = field(init=False, repr=False, compare=False)
+    words: int = field(init=False, repr=False, compare=False)
+    word_offsets: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    unit_offsets: tuple[int, ...] = field(init=False, repr=False, compare=False)
     _tables: dict[torch.device, Tensor] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
     def __post_init__(self) -> None:
-        if self.units > MAX_TOTAL_UNITS:
-            raise ValueError(
-                f"layers: {self.units} units in all, more than the {MAX_TOTAL_UNITS} supported"
-            )
+        unit_offsets, units = _starts(layer.units for layer in self.layers)
+        word_offsets, words = _starts(layer.words for layer in self.layers)
+        if units > MAX_TOTAL_UNITS:
+            raise ValueError(f"layers: {units} units in all, more than {MAX_TOTAL_UNITS} supported")
+        for name, value in (
+            ("units", units),
+            ("words", words),
+            ("word_offsets", word_offsets),
+            ("unit_offsets", unit_offsets),
+        ):
+            object.__setattr__(self, name, value)
 
     @classmethod
     def of_elements(cls, sizes: Iterable[int]) -> SparseLayout:
         """A layout whose units are single elements, ``sizes[i]`` of them in layer ``i``."""
         return cls(tuple(LayerShape(size) for size in sizes))
-
-    @cached_property
-    def units(self) -> int:
-        """Units over all layers."""
-        return sum(layer.units for layer in self.layers)
-
-    @cached_property
-    def words(self) -> int:
-        """Mask words over all layers, padding included."""
-        return sum(layer.words for layer in self.layers)
-
-    @cached_property
-    def word_offsets(self) -> tuple[int, ...]:
-        return _starts(layer.words for layer in self.layers)
-
-    @cached_property
-    def unit_offsets(self) -> tuple[int, ...]:
-        """The global number of each layer's first unit (padding not counted)."""
-        return _starts(layer.units for layer in self.layers)
 
     def __len__(self) -> int:
         return len(self.layers)
@@ -123,9 +122,10 @@ class SparseLayout:
         return SparseLayout(tuple(LayerShape(*row[:3]) for row in table.tolist()))
 
 
-def _starts(sizes: Iterable[int]) -> tuple[int, ...]:
+def _starts(sizes: Iterable[int]) -> tuple[tuple[int, ...], int]:
+    """Where each of several stretches begins, and where the last one ends."""
     starts, total = [], 0
     for size in sizes:
         starts.append(total)
         total += size
-    return tuple(starts)
+    return tuple(starts), total

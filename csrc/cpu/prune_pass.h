@@ -39,12 +39,11 @@ inline int64_t find_spared(const Layer& layer, const uint32_t* words, const Cut&
   return largest;
 }
 
-// What `cut` selects among whole words of single elements, straight from their magnitudes: the
-// keys of all but NaNs, which no cut of a pruning selects. Returns whether any is Inf or NaN.
+// What `cut` selects among whole words of single elements, straight from their magnitudes, which
+// are their keys unless one is NaN. Returns whether any is Inf or NaN.
 template <typename Type>
 DSR_ALWAYS_INLINE bool select_elements(const typename Type::Stored* data, int words, int64_t first,
-                                       Cut cut, uint32_t* selected) {
-  cut.key = std::min(cut.key, kInfKey + 1);
+                                       const Cut& cut, uint32_t* selected) {
   for (int w = 0; w < words; ++w) {
     const auto* values = data + w * kWordBits;
     const auto keys = [values](int j) { return Type::magnitude(values[j]); };

@@ -19,4 +19,6 @@ PYBIND11_MODULE(_cpu, module) {
   module.def("grow_largest", &dsr::cpu::grow_largest, release);
   module.def("layer_mean", &dsr::cpu::layer_mean, release);
   module.def("reset_state", &dsr::cpu::reset_state, release);
+  module.def("add_noise", &dsr::cpu::add_noise, release);
+  module.def("prune_sign_flips", &dsr::cpu::prune_sign_flips, release);
 }

@@ -5,12 +5,14 @@ from dsr_kernels.dispatch import backend, explain
 from dsr_kernels.fractions import active_count, fraction_of, tolerance_bounds
 from dsr_kernels.layout import LayerShape, SparseLayout
 from dsr_kernels.mask import BitMask
+from dsr_kernels.ops.add_noise import add_noise_
 from dsr_kernels.ops.allocate_growth import allocate_growth
 from dsr_kernels.ops.apply_mask import apply_mask_
 from dsr_kernels.ops.grow_largest import grow_largest_
 from dsr_kernels.ops.grow_random import Purpose, grow_random_
 from dsr_kernels.ops.kth_magnitude import kth_magnitude
 from dsr_kernels.ops.layer_mean import layer_mean
+from dsr_kernels.ops.prune_sign_flips import prune_sign_flips_
 from dsr_kernels.ops.prune_smallest import prune_smallest_
 from dsr_kernels.ops.prune_threshold import prune_threshold_
 from dsr_kernels.ops.reset_state import reset_state_
@@ -22,6 +24,7 @@ __all__ = [
     "SparseLayout",
     "__version__",
     "active_count",
+    "add_noise_",
     "allocate_growth",
     "apply_mask_",
     "backend",
@@ -31,6 +34,7 @@ __all__ = [
     "grow_random_",
     "kth_magnitude",
     "layer_mean",
+    "prune_sign_flips_",
     "prune_smallest_",
     "prune_threshold_",
     "reset_state_",

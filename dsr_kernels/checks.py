@@ -91,6 +91,19 @@ def check_vector(tensor: Any, size: int, dtype: torch.dtype, mask: BitMask, name
         raise ValueError(f"{name}: expected device {mask.device} as mask, got {tensor.device}")
 
 
+def check_int(value: Any, bits: int, name: str) -> None:
+    """An int in [0, 2^bits)."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name}: expected an int, got {type(value).__name__}")
+    if not 0 <= value < 2**bits:
+        raise ValueError(f"{name}: expected an int in [0, 2^{bits}), got {value}")
+
+
+def signed_seed(seed: int) -> int:
+    """A seed in [0, 2^64) as the int64 of the same bits, which is what a schema's int holds."""
+    return seed - 2**64 if seed >= 2**63 else seed
+
+
 def is_dense(tensor: Tensor) -> bool:
     """Whether the elements fill one stretch of memory, in whatever order of dimensions."""
     if tensor.is_contiguous():

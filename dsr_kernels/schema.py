@@ -97,6 +97,20 @@ _ALL = (
         backends=("cpu", "reference"),
         missing=dict(_NO_GPU_YET),
     ),
+    OpSchema(
+        "add_noise_",
+        "(Tensor(a!)[] tensors, int[] layers, Tensor words, Tensor table, Tensor scale, int seed,"
+        " Tensor counter, int purpose) -> ()",
+        backends=("cpu", "reference"),
+        missing=dict(_NO_GPU_YET),
+    ),
+    OpSchema(
+        "prune_sign_flips_",
+        "(Tensor(a!)[] weights, Tensor(b!) words, Tensor(c!) positive, Tensor(d!) negative,"
+        " Tensor table, bool zero) -> (Tensor pruned, Tensor surviving, Tensor nonfinite)",
+        backends=("cpu", "reference"),
+        missing=dict(_NO_GPU_YET),
+    ),
 )
 
 OPS: dict[str, OpSchema] = {op.name: op for op in _ALL}

@@ -20,18 +20,21 @@ SHAPES = (
     LayerShape(2, 9, 3),
     LayerShape(0),
 )
+ELEMENTS = tuple(LayerShape(size) for size in (128, 77, 45, 54, 0))
 
 
 class _Sample:
     """One random net, two masks of it, and tensors of the kinds the ops take."""
 
-    def __init__(self, device: torch.device | str, seed: int) -> None:
+    def __init__(
+        self, device: torch.device | str, seed: int, shapes: tuple[LayerShape, ...]
+    ) -> None:
         self.generator = torch.Generator().manual_seed(seed)
         self.device = device
-        self.layout = SparseLayout(SHAPES)
+        self.layout = SparseLayout(shapes)
         # The order of these draws is the sample: before - gone is what pruning left.
-        before = [self._uniform(shape.units) < 0.6 for shape in SHAPES]
-        gone = [self._uniform(shape.units) < 0.3 for shape in SHAPES]
+        before = [self._uniform(shape.units) < 0.6 for shape in shapes]
+        gone = [self._uniform(shape.units) < 0.3 for shape in shapes]
         after = [bits & ~lost for bits, lost in zip(before, gone, strict=True)]
         self.mask = BitMask.from_bools(self.layout, after).to(device)
         self.previous = BitMask.from_bools(self.layout, before).to(device)
@@ -42,7 +45,7 @@ class _Sample:
     def tensors(self, dtype: torch.dtype = torch.float32) -> list[Tensor]:
         return [
             torch.randn(shape.elements, generator=self.generator).to(self.device, dtype)
-            for shape in SHAPES
+            for shape in self.layout.layers
         ]
 
     def counts(self, values: list[int]) -> Tensor:
@@ -58,7 +61,8 @@ def sample_inputs(op: str, device: torch.device | str = "cpu", seed: int = 0) ->
         seed: of the random values.
 
     Returns:
-        The positional arguments: a net of five layers, grouped and empty ones among them.
+        The positional arguments: a net of five layers, an empty one among them, and grouped
+        ones where the op takes such.
 
     Raises:
         ValueError: there is no such op.
@@ -70,7 +74,8 @@ def sample_inputs(op: str, device: torch.device | str = "cpu", seed: int = 0) ->
     """
     if op not in OPS:
         raise ValueError(f"op: expected one of {', '.join(OPS)}, got {op!r}")
-    return _SAMPLES[op](_Sample(device, seed))
+    shapes = ELEMENTS if op == "prune_sign_flips_" else SHAPES
+    return _SAMPLES[op](_Sample(device, seed, shapes))
 
 
 def _apply_mask(s: _Sample) -> list[Any]:
@@ -115,6 +120,18 @@ def _reset_state(s: _Sample) -> list[Any]:
     return [s.tensors(torch.float64), layers, s.mask.words, s.previous.words, s.mask.table]
 
 
+def _add_noise(s: _Sample) -> list[Any]:
+    scale = torch.tensor([0.5, 1.0, 0.0, 2.0, 1.0], device=s.device)
+    layers = list(range(len(SHAPES)))
+    tensors = s.tensors(torch.bfloat16)
+    return [tensors, layers, s.mask.words, s.mask.table, scale, -7, s.counts([3]), 2]
+
+
+def _prune_sign_flips(s: _Sample) -> list[Any]:
+    signs = [s.previous.words, s.previous.words ^ s.mask.words]
+    return [s.tensors(), s.mask.words, *signs, s.mask.table, True]
+
+
 _SAMPLES: dict[str, Callable[[_Sample], list[Any]]] = {
     "apply_mask_": _apply_mask,
     "prune_threshold_": _prune_threshold,
@@ -125,4 +142,6 @@ _SAMPLES: dict[str, Callable[[_Sample], list[Any]]] = {
     "grow_largest_": _grow_largest,
     "layer_mean": _layer_mean,
     "reset_state_": _reset_state,
+    "add_noise_": _add_noise,
+    "prune_sign_flips_": _prune_sign_flips,
 }

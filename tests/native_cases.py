@@ -60,13 +60,13 @@ class Case:
         return f"case {self.number}: {self.layout.layers} {dtypes}"
 
 
-def cases(count: int, seed: int, large: int = 8) -> Iterator[Case]:
-    """``count`` cases, ``large`` of them big enough for two threads."""
+def cases(count: int, seed: int, large: int = 8, groups: bool = True) -> Iterator[Case]:
+    """``count`` cases, ``large`` of them big enough for two threads; ``groups``: also of groups."""
     rng = random.Random(seed)
     generator = torch.Generator().manual_seed(seed)
     for number in range(count):
         big = number % (count // large) == 0
-        shapes = [_shape(rng, big) for _ in range(3 if big else rng.randint(1, 3))]
+        shapes = [_shape(rng, big, groups) for _ in range(3 if big else rng.randint(1, 3))]
         if rng.random() < 0.05:
             shapes.append(LayerShape(0))
         layout = SparseLayout(tuple(shapes))
@@ -79,11 +79,11 @@ def cases(count: int, seed: int, large: int = 8) -> Iterator[Case]:
         yield Case(number, layout, buffers, starts, mask, previous, rng)
 
 
-def _shape(rng: random.Random, big: bool) -> LayerShape:
+def _shape(rng: random.Random, big: bool, groups: bool) -> LayerShape:
     if big:
-        return LayerShape(*rng.choice(LARGE))
+        return LayerShape(*rng.choice(LARGE if groups else LARGE[:1]))
     size = rng.choice(SIZES)
-    if rng.random() < 0.5:
+    if rng.random() < 0.5 or not groups:
         return LayerShape(size, 1, rng.choice((1, 1, 3)))
     unit_size = rng.randint(1, 70)
     inner = rng.choice((1, 1, 2, 33, 40))

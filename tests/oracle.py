@@ -87,6 +87,20 @@ def prune_smallest(layers, k, per_layer, zero, keep_one):
     return finish_pruning(layers, victims, zero)
 
 
+def prune_sign_flips(layers, positive, negative, zero):
+    """``positive`` and ``negative`` are lists of bits a layer, rewritten in place."""
+    victims = []
+    for layer, above, below in zip(layers, positive, negative, strict=True):
+        active = [u for u, bit in enumerate(layer.bits) if bit]
+        values = layer.values
+        gone = {u for u in active if (above[u] and values[u] < 0) or (below[u] and values[u] > 0)}
+        kept = set(active) - gone
+        above[:] = [u in kept and value > 0 for u, value in enumerate(values)]
+        below[:] = [u in kept and value < 0 for u, value in enumerate(values)]
+        victims.append(gone)
+    return finish_pruning(layers, victims, zero)
+
+
 def spare_one(keys, active, gone):
     if active and len(gone) == len(active):
         gone = gone - {max(active, key=lambda u: (keys[u], -u))}

@@ -6,6 +6,7 @@ import dsr_kernels
 from dsr_kernels import BitMask, LayerShape, SparseLayout
 
 LAYOUT = SparseLayout((LayerShape(70), LayerShape(4, 9), LayerShape(33)))
+ELEMENTS = SparseLayout.of_elements([layer.elements for layer in LAYOUT.layers])
 
 
 class Net:
@@ -20,7 +21,13 @@ class Net:
         bits = [torch.rand(layer.units, generator=generator) for layer in LAYOUT.layers]
         self.mask = BitMask.from_bools(LAYOUT, [row < 0.4 for row in bits]).to(device)
         self.previous = BitMask.from_bools(LAYOUT, [row < 0.6 for row in bits]).to(device)
+        rows = [torch.rand(layer.elements, generator=generator) for layer in LAYOUT.layers]
+        self.elements, self.positive, self.negative = (
+            BitMask.from_bools(ELEMENTS, [(low < row) & (row < high) for row in rows]).to(device)
+            for low, high in ((0.2, 1.0), (0.4, 0.7), (0.7, 1.0))
+        )
         self.threshold = torch.tensor([0.3], device=device)
+        self.scale = torch.tensor([0.5, 0.0, 2.0], device=device)
         self.counts = self.int64([9, 1, 12])
         self.number = self.int64([4])
 
@@ -29,7 +36,8 @@ class Net:
 
     def state(self):
         """Everything an op could change."""
-        return [*self.tensors, self.mask.words, self.previous.words, self.threshold]
+        masks = (self.mask, self.previous, self.elements, self.positive, self.negative)
+        return [*self.tensors, *(mask.words for mask in masks), self.threshold, self.scale]
 
 
 # Each takes a Net and returns the op's outputs.
@@ -53,4 +61,10 @@ CALLS = {
     ),
     "layer_mean": lambda n: dsr_kernels.layer_mean(n.tensors, n.mask),
     "reset_state_": lambda n: dsr_kernels.reset_state_(n.tensors, n.mask, n.previous),
+    "add_noise_": lambda n: dsr_kernels.add_noise_(
+        n.tensors, n.mask, n.scale, seed=2**64 - 3, counter=n.number
+    ),
+    "prune_sign_flips_": lambda n: dsr_kernels.prune_sign_flips_(
+        n.tensors, n.elements, n.positive, n.negative
+    ),
 }

@@ -8,12 +8,14 @@ from dsr_kernels import (
     LayerShape,
     SparseLayout,
     active_count,
+    add_noise_,
     allocate_growth,
     apply_mask_,
     fraction_of,
     grow_largest_,
     grow_random_,
     layer_mean,
+    prune_sign_flips_,
     prune_smallest_,
     prune_threshold_,
     reset_state_,
@@ -105,14 +107,23 @@ def snip(net, budget):
     return saliency
 
 
-def deep_r(net, signs):
+def take_signs(net):
+    signs = [BitMask.zeros(net.mask.layout, net.mask.device) for _ in range(2)]
+    prune_sign_flips_(net.weights, net.mask, *signs)
+    return signs
+
+
+def deep_r(net, rate, noise):
+    signs = take_signs(net)
+    scale = torch.full((len(net.weights),), noise, device=net.mask.device)
+    apply_mask_(net.gradients, net.mask)
+    add_noise_(net.gradients, net.mask, scale, seed=1, counter=net.number)
+    for weight, gradient in zip(net.weights, net.gradients, strict=True):  # the optimizer's step
+        weight -= rate * gradient
     previous = net.mask.clone()
-    keeps = [(w.sign() == s).float() for w, s in zip(net.weights, signs, strict=True)]
-    half = torch.full_like(net.threshold, 0.5)
-    pruned, _, _ = prune_threshold_(keeps, net.mask, half, zero=False)
+    pruned, _, _ = prune_sign_flips_(net.weights, net.mask, *signs)
     grow_random_(net.mask, previous, pruned, **net.random)
-    apply_mask_(net.weights, net.mask)
-    reset_state_(net.weights, net.mask, previous)
+    reset_state_(net.momentum, net.mask, previous)
 
 
 def changed(net, before):
@@ -218,12 +229,14 @@ def test_snip_keeps_the_most_salient_of_all_layers(device):
 
 def test_deep_r_moves_exactly_the_sign_flips(device):
     net = Net(ELEMENTS, device)
-    before = net.mask.clone()
-    signs = [weight.sign() for weight in net.weights]
-    for weight in net.weights:
-        weight[::7] *= -1
-    flips = [int((w.sign() != s).sum()) for w, s in zip(net.weights, signs, strict=True)]
-    deep_r(net, signs)
-    assert changed(net, before) == (flips, flips)
-    assert torch.equal(net.mask.counts(), before.counts())
+    before, old = net.mask.clone(), [weight.clone() for weight in net.weights]
+    deep_r(net, rate=0.3, noise=2.0)
+    pruned, grown = changed(net, before)
+    assert pruned == grown
+    assert sum(pruned) > 0
+    rows = zip(before.to_bools(), net.mask.to_bools(), net.gradients, old, strict=True)
+    for was, active, gradient, weight in rows:
+        assert not gradient[~was].any()  # no noise there
+        flipped = (weight - 0.3 * gradient) * weight < 0
+        assert torch.equal(was & ~active, was & flipped)
     check_zeros(net, before)

@@ -16,6 +16,10 @@ def wrong_layout(n):
     return BitMask.zeros(SparseLayout.of_elements([3]), n.device)
 
 
+def elsewhere(mask):
+    return BitMask(mask.layout, mask.words.to("meta"))
+
+
 # name of the case: (call, exception, text)
 REJECTS = {
     "mask is a tensor": (
@@ -139,6 +143,26 @@ REJECTS = {
         lambda n: K.grow_random_(n.mask, n.previous, n.counts, seed=1, reallocation=4),
         TypeError,
         "reallocation: expected a tensor, got int",
+    ),
+    "previous on another device": (
+        lambda n: K.reset_state_(n.tensors, n.mask, elsewhere(n.previous)),
+        ValueError,
+        "previous: expected device ",
+    ),
+    "threshold on another device": (
+        lambda n: K.prune_threshold_(n.tensors, n.mask, n.threshold.to("meta")),
+        ValueError,
+        "threshold: expected device ",
+    ),
+    "shares as a list": (
+        lambda n: K.allocate_growth(n.counts, [1, 2, 3], n.counts),
+        TypeError,
+        "shares: expected a tensor, got list",
+    ),
+    "capacity on another device": (
+        lambda n: K.allocate_growth(n.counts, n.counts, n.counts.to("meta")),
+        ValueError,
+        "capacity: expected device ",
     ),
     "shares of another length": (
         lambda n: K.allocate_growth(n.counts, n.counts[:2], n.counts),

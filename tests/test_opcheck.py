@@ -76,7 +76,15 @@ def test_without_zero_the_weights_version_stays(name, device):
 
 
 @pytest.mark.parametrize(
-    "name", ["apply_mask_", "prune_threshold_", "prune_smallest_", "reset_state_"]
+    "name",
+    [
+        "apply_mask_",
+        "prune_threshold_",
+        "prune_smallest_",
+        "reset_state_",
+        "add_noise_",
+        "prune_sign_flips_",
+    ],
 )
 def test_a_change_between_forward_and_backward_is_an_error(name, device):
     args = sample_inputs(name, device)

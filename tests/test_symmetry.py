@@ -21,7 +21,7 @@ SHARED = {
     "csrc/cpu": set(),
     "csrc/cuda": {"device"},
     "dsr_kernels/triton_kernels": {"__init__", "pointers", "tuning"},
-    "dsr_kernels/reference": {"__init__", "bijection", "philox", "units"},
+    "dsr_kernels/reference": {"__init__", "bijection", "normal", "philox", "units"},
     "dsr_kernels/ops": {"__init__"},
 }
 PYTHON_FILES = sorted(

@@ -8,22 +8,25 @@
 namespace dsr {
 
 constexpr int kPhiloxRounds = 10;
+constexpr uint32_t kPhiloxWeyl0 = 0x9E3779B9u;  // added to the keys after each round
+constexpr uint32_t kPhiloxWeyl1 = 0xBB67AE85u;
 
 struct PhiloxWords {
   uint32_t word[4];
 };
 
+DSR_HOST_DEVICE inline PhiloxWords philox_round(PhiloxWords c, uint32_t key0, uint32_t key1) {
+  const uint64_t p0 = uint64_t{0xD2511F53u} * c.word[0];
+  const uint64_t p1 = uint64_t{0xCD9E8D57u} * c.word[2];
+  return {{static_cast<uint32_t>(p1 >> 32) ^ c.word[1] ^ key0, static_cast<uint32_t>(p1),
+           static_cast<uint32_t>(p0 >> 32) ^ c.word[3] ^ key1, static_cast<uint32_t>(p0)}};
+}
+
 DSR_HOST_DEVICE inline PhiloxWords philox4x32(PhiloxWords counter, uint32_t key0, uint32_t key1) {
-  uint32_t* c = counter.word;
   for (int round = 0; round < kPhiloxRounds; ++round) {
-    const uint64_t p0 = uint64_t{0xD2511F53u} * c[0];
-    const uint64_t p1 = uint64_t{0xCD9E8D57u} * c[2];
-    c[0] = static_cast<uint32_t>(p1 >> 32) ^ c[1] ^ key0;
-    c[1] = static_cast<uint32_t>(p1);
-    c[2] = static_cast<uint32_t>(p0 >> 32) ^ c[3] ^ key1;
-    c[3] = static_cast<uint32_t>(p0);
-    key0 += 0x9E3779B9u;
-    key1 += 0xBB67AE85u;
+    counter = philox_round(counter, key0, key1);
+    key0 += kPhiloxWeyl0;
+    key1 += kPhiloxWeyl1;
   }
   return counter;
 }

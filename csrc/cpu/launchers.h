@@ -41,4 +41,13 @@ void layer_mean(const std::vector<Buffer>& tensors, const Buffer& words, const B
 void reset_state(const std::vector<Buffer>& states, const std::vector<int64_t>& layers,
                  const Buffer& words, const Buffer& previous, const Buffer& table, int threads);
 
+void add_noise(const std::vector<Buffer>& tensors, const std::vector<int64_t>& layers,
+               const Buffer& words, const Buffer& table, const Buffer& scale, int64_t seed,
+               const Buffer& counter, int64_t purpose, int threads);
+
+void prune_sign_flips(const std::vector<Buffer>& weights, const Buffer& words,
+                      const Buffer& positive, const Buffer& negative, const Buffer& table,
+                      bool zero, const Buffer& pruned, const Buffer& surviving,
+                      const Buffer& nonfinite, int threads);
+
 }  // namespace dsr::cpu

@@ -50,19 +50,23 @@ struct Work {
   int64_t layer_count() const { return static_cast<int64_t>(layers.size()); }
 };
 
+// Throws unless the dtype has keys.
+inline void require_key_dtype(DType dtype) {
+  if (dtype != DType::kFloat32 && dtype != DType::kBFloat16 && dtype != DType::kFloat16) {
+    throw std::invalid_argument("dtype: expected float32, bfloat16 or float16, got code " +
+                                std::to_string(static_cast<int32_t>(dtype)));
+  }
+}
+
 // tensors[i] belongs to layer i. Throws before anything is written if a dtype has no keys.
 inline Work divide_work(const std::vector<Buffer>& tensors, const Buffer& table, int threads) {
   Work work;
   int64_t elements = 0;
   for (size_t i = 0; i < tensors.size(); ++i) {
     const LayerShape shape = read_layer(table.as<int64_t>(), static_cast<int64_t>(i));
-    const DType dtype = tensors[i].dtype;
-    if (dtype != DType::kFloat32 && dtype != DType::kBFloat16 && dtype != DType::kFloat16) {
-      throw std::invalid_argument("dtype: expected float32, bfloat16 or float16, got code " +
-                                  std::to_string(static_cast<int32_t>(dtype)));
-    }
+    require_key_dtype(tensors[i].dtype);
     work.layers.push_back(
-        {shape, tensors[i].data, dtype, reciprocal_of(shape.unit_size), shape.units()});
+        {shape, tensors[i].data, tensors[i].dtype, reciprocal_of(shape.unit_size), shape.units()});
     const int64_t words = words_for(shape.units());
     const int64_t step = std::max<int64_t>(1, kChunkElements / kWordBits / shape.unit_size);
     for (int64_t begin = 0; begin < words; begin += step) {

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from dsr_kernels.checks import check_mask, check_same_layout, check_vector
+from dsr_kernels.checks import (
+    check_int,
+    check_mask,
+    check_same_layout,
+    check_vector,
+    signed_seed,
+)
 from dsr_kernels.dispatch import register
 from dsr_kernels.mask import BitMask
 
@@ -20,6 +25,7 @@ class Purpose(IntEnum):
     INITIAL_MASK = 0
     GROW = 1
     NOISE = 2
+    NEW_WEIGHT = 3
 
 
 def grow_random_(
@@ -71,26 +77,18 @@ def grow_random_(
         raise ValueError("previous: expected a mask of its own, got mask itself; pass a clone")
     check_vector(counts, len(mask.layout), torch.int64, mask, "counts")
     check_vector(reallocation, 1, torch.int64, mask, "reallocation")
-    _check_int(seed, 64, "seed")
-    _check_int(purpose, 15, "purpose")
-    signed_seed = seed - 2**64 if seed >= 2**63 else seed
+    check_int(seed, 64, "seed")
+    check_int(purpose, 15, "purpose")
     with torch.no_grad():
         return torch.ops.dsr_kernels.grow_random_(
             mask.words,
             previous.words,
             mask.table,
             counts,
-            signed_seed,
+            signed_seed(seed),
             reallocation,
             int(purpose),
         )
-
-
-def _check_int(value: Any, bits: int, name: str) -> None:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{name}: expected an int, got {type(value).__name__}")
-    if not 0 <= value < 2**bits:
-        raise ValueError(f"{name}: expected an int in [0, 2^{bits}), got {value}")
 
 
 def _outputs(

@@ -13,7 +13,9 @@
 #include "common/bijection.h"
 #include "common/bits.h"
 #include "common/layout.h"
+#include "common/normal.h"
 #include "common/philox.h"
+#include "common/rounding.h"
 #include "common/select.h"
 
 namespace {
@@ -37,6 +39,16 @@ void check_philox(std::istringstream& line, const std::string& text) {
     uint32_t expected = 0;
     line >> expected;
     check_equal(word, expected, text);
+  }
+}
+
+// Every float16 and bfloat16 but the NaNs comes back from float32.
+template <typename Type>
+void check_rounding(uint32_t inf, const std::string& what) {
+  for (uint32_t stored = 0; stored < 1u << 16; ++stored) {
+    if ((stored & 0x7FFFu) > inf) continue;
+    const float value = value_of<Type>(static_cast<uint16_t>(stored));
+    check_equal(rounded_to(Type{}, value), stored, what);
   }
 }
 
@@ -160,7 +172,8 @@ __global__ void use_headers(const int64_t* table, const uint32_t* words, int64_t
   const uint32_t word = bits_from(words, place) & unit_bits(place / kWordBits, shape.units());
   const int set = popcount(word);
   out[threadIdx.x] = unit_of(place, shape) + is_active(words, place) + lowest_bit(word) +
-                     select_bit(word, set / 2) + deposit_bits(low_bits(set), word);
+                     select_bit(word, set / 2) + deposit_bits(low_bits(set), word) +
+                     rounded_to(Float16{}, standard_normal(word));
 }
 #endif
 
@@ -171,6 +184,8 @@ int main(int, char** arguments) {
   check_bijection();
   check_words();
   check_large_offsets();
+  check_rounding<Float16>(0x7C00u, "float16");
+  check_rounding<BFloat16>(0x7F80u, "bfloat16");
   std::printf("%d failures\n", failures);
   return failures == 0 ? 0 : 1;
 }

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd import Variable
 from torch.utils.hooks import RemovableHandle
+
+FSDP = ("FSDPModule", "FullyShardedDataParallel")
 
 
 def refuse_training_before_attach(model: nn.Module) -> RemovableHandle:
@@ -25,13 +27,33 @@ def refuse_training_before_attach(model: nn.Module) -> RemovableHandle:
     return model.register_forward_pre_hook(refuse)
 
 
-class BackwardEnd:
-    """Calls a function once at the end of each backward pass that reaches any of the parameters.
+def refuse_sharding(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Refuse what spreads parameters or optimizer state over ranks: each rank needs all of it.
 
-    Gradients are complete then, DDP's reduction included, and nobody has read them yet.
+    Raises:
+        TypeError: names FSDP or the optimizer.
+    """
+    if "ZeroRedundancyOptimizer" in {cls.__name__ for cls in type(optimizer).__mro__}:
+        raise TypeError(
+            "optimizer: ZeroRedundancyOptimizer is not supported: it keeps the state of most "
+            "parameters on other ranks; use the optimizer itself with DDP"
+        )
+    for name, module in model.named_modules():
+        for cls in type(module).__mro__:
+            if cls.__name__ in FSDP:
+                where = f" in {name}" if name else ""
+                raise TypeError(f"model: FSDP is not supported, got {cls.__name__}{where}; use DDP")
+
+
+class BackwardEnd:
+    """Calls a function at the end of each backward pass that reaches any of the parameters.
+
+    Gradients are complete then, DDP's reduction included, and nobody has read them yet. That holds
+    for reentrant checkpointing too, whose passes within a pass end before DDP's reduction does, as
+    long as the parameters are all that DDP reduces: the last of them is ready in the last pass.
     """
 
-    def __init__(self, parameters: Sequence[Tensor], on_end: Callable[[], None]) -> None:
+    def __init__(self, parameters: Iterable[Tensor], on_end: Callable[[], None]) -> None:
         self._on_end = on_end
         self._graph_task = -1
         own = weakref.ref(self)  # a parameter must not keep the sparsifier alive
@@ -41,7 +63,11 @@ class BackwardEnd:
             if self_ is not None:
                 self_._accumulated()
 
-        self._handles = [p.register_post_accumulate_grad_hook(accumulated) for p in parameters]
+        self._handles = [
+            parameter.register_post_accumulate_grad_hook(accumulated)
+            for parameter in parameters
+            if parameter.requires_grad
+        ]
 
     def remove(self) -> None:
         for handle in self._handles:
@@ -56,6 +82,19 @@ class BackwardEnd:
         engine = Variable._execution_engine
         # Twice, so that it runs behind callbacks that other hooks (DDP's) queue meanwhile.
         engine.queue_callback(lambda: engine.queue_callback(self._on_end))
+
+
+def refuse_closure(args: Any, kwargs: Any) -> None:
+    """Refuse ``optimizer.step(closure)``, whose gradients come when the step has begun.
+
+    Raises:
+        ValueError: the arguments of the step, optimizer first, hold a closure.
+    """
+    if callable(kwargs.get("closure")) or any(map(callable, args[1:])):
+        raise ValueError(
+            "closure: this method changes gradients before the step, and a closure computes them "
+            "in it; call backward, then optimizer.step() without one"
+        )
 
 
 def step_was_skipped(optimizer: torch.optim.Optimizer) -> bool:

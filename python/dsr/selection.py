@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -132,12 +132,17 @@ def _refuse_parametrized(model: nn.Module) -> None:
 def _as_list(patterns: Patterns | None, argument: str) -> list[Pattern]:
     if patterns is None:
         return []
-    listed = [patterns] if isinstance(patterns, (str, type)) else list(patterns)
+    expected = f"{argument}: expected names, globs or module types"
+    if isinstance(patterns, (str, type)):
+        patterns = (patterns,)
+    elif not isinstance(patterns, Iterable):
+        raise TypeError(f"{expected}, got {patterns!r}")
+    listed = list(patterns)
     for pattern in listed:
         if not isinstance(pattern, str) and not (
             isinstance(pattern, type) and issubclass(pattern, nn.Module)
         ):
-            raise TypeError(f"{argument}: expected names, globs or module types, got {pattern!r}")
+            raise TypeError(f"{expected}, got {pattern!r}")
     return listed
 
 

@@ -12,8 +12,8 @@ from typer.main import get_command
 
 import dsr_kernels
 from dsr.cli import flags, tables
-from dsr.cli.errors import FAILED, CommandError, bad_input, failures, warnings_held_back
-from dsr.experiments import Comparison, Training
+from dsr.cli.errors import BAD_INPUT, FAILED, CommandError, bad_input, failures, warnings_held_back
+from dsr.experiments import Comparison, Training, ranks
 from dsr.experiments.folder import Row, RunFolder
 from dsr.experiments.options import check_choice, parse_list, parse_seeds
 from dsr.methods import METHODS
@@ -55,6 +55,10 @@ def train(
     momentum: flags.Momentum = None,
     weight_decay: flags.WeightDecay = None,
     l1: flags.L1 = None,
+    masks_from: flags.MasksFrom = None,
+    structure: flags.Structure = None,
+    weights: flags.Weights = None,
+    dense_from: flags.DenseFrom = None,
     seed: flags.Seed = None,
     device: flags.Device = None,
     option: flags.Option = None,
@@ -62,19 +66,27 @@ def train(
     checkpoint_every: flags.CheckpointEvery = 10,
     tensorboard: flags.TensorBoard = False,
 ) -> None:
-    """Train one sparse network and write its metrics, checkpoints and a picture to --out."""
-    given = flags.settings(locals())
-    with bad_input(), warnings_held_back():
-        config = flags.run_config(RunFolder(out) if resume else None, given, option or [])
-        training = Training(
-            config,
-            out,
-            resume=resume,
-            checkpoint_every=checkpoint_every,
-            tensorboard=tensorboard,
-        )
-        training.start()
-    _train(training, out)
+    """Train one sparse network and write its metrics, checkpoints and a picture to --out.
+
+    `torchrun --nproc-per-node 2 -m dsr train ...` trains it on two processes, each on its share of
+    every batch; one that torchrun restarts goes on from the latest checkpoint.
+    """
+    given = flags.settings(locals()) | {"world_size": ranks.launched_size()}
+    names = {"world_size": "torchrun --nproc-per-node"}
+    with failures(), ranks.leaving():
+        with bad_input(names), warnings_held_back():
+            config = flags.run_config(RunFolder(out) if resume else None, given, option or [])
+            ranks.join(config.device)
+            resume = resume or (ranks.restarted() and RunFolder(out).exists)
+            training = Training(
+                config,
+                out,
+                resume=resume,
+                checkpoint_every=checkpoint_every,
+                tensorboard=tensorboard,
+            )
+            training.start()
+        _train(training, out)
 
 
 @app.command()
@@ -99,6 +111,10 @@ def compare(
 ) -> None:
     """Run methods x sparsities x distributions x seeds; finished runs are not run again."""
     settings = flags.settings(locals())
+    if ranks.launched_size() > 1:
+        raise CommandError(
+            "compare starts processes of its own; run it without torchrun", BAD_INPUT
+        )
     with bad_input({"method": "--methods", "seed": "--seeds"}):
         names = parse_list("methods", methods)
         settings |= {
@@ -130,6 +146,9 @@ def list_methods(
 
 
 def _train(training: Training, out: Path) -> None:
+    if ranks.rank() > 0:
+        training.run()
+        return
     console, config = Console(), training.config
     if training.summary is not None:
         console.print(f"finished already: {out}", highlight=False, markup=False)

@@ -71,6 +71,20 @@ LearningRate = Annotated[
 Momentum = Annotated[float | None, _setting("momentum", "NUMBER", "Nesterov momentum.")]
 WeightDecay = Annotated[float | None, _setting("weight_decay", "NUMBER", "L2 coefficient.")]
 L1 = Annotated[float | None, _flag("L1 coefficient, on the sparse layers.", "NUMBER", DEFAULT_L1)]
+MasksFrom = Annotated[
+    str | None, _flag("Start from the final masks of the run in this folder.", "TEXT", "random")
+]
+Structure = Annotated[
+    str | None,
+    _flag("With --masks-from: final, or random masks of its layer counts.", "TEXT", "final"),
+]
+Weights = Annotated[
+    str | None,
+    _flag("With --masks-from: that run's original weights, or a random draw.", "TEXT", "original"),
+]
+DenseFrom = Annotated[
+    str | None, _flag("Start from the final weights of the dense run in this folder.", "TEXT", None)
+]
 Seed = Annotated[int | None, _setting("seed", "INTEGER", "Of the weights, masks and row order.")]
 Device = Annotated[str | None, _setting("device", "TEXT", "auto, cpu, cuda or cuda:INDEX.")]
 Option = Annotated[

@@ -13,7 +13,8 @@ class ImageData:
     """Images and labels, split into a training and a test part.
 
     Attributes:
-        train_images: float32 [rows, channels, height, width], normalised.
+        train_images: float32 [rows, channels, height, width], or [rows, features] where the rows
+            are no images; normalised.
         train_labels: int64 [rows], in [0, classes).
         test_images: as ``train_images``.
         test_labels: as ``train_labels``.
@@ -28,7 +29,7 @@ class ImageData:
 
     @property
     def features(self) -> int:
-        """Values an image."""
+        """Values a row."""
         return self.train_images[0].numel()
 
     def to(self, device: torch.device | str) -> ImageData:

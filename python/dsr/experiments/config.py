@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from dsr.methods import METHODS, Method
 from dsr.models import MODELS
 
 DEFAULT_L1 = 1e-4
+STRUCTURES, WEIGHTS = ("final", "random"), ("original", "random")
 MAX_SEED = 2**32 - 1
 
 
@@ -38,15 +40,29 @@ class RunConfig:
         distribution: how the sparsity is first split over the layers, for methods that start from
             random masks.
         epochs: passes over the training data.
-        batch_size: rows a step. A last batch of a single row is left out, since batch
-            normalisation needs two.
+        batch_size: rows a step, over all ranks. Each rank takes the same number of them, in the
+            order of the ranks; those left over in a batch that does not divide are left out, and
+            so is a last batch with fewer than two rows a rank, which batch normalisation needs.
         lr: learning rate, times 0.2 at 25, 50 and 75 % of the epochs.
         momentum: Nesterov momentum, in [0, 1).
         weight_decay: L2 coefficient of SGD, on every parameter.
         l1: coefficient of the L1 penalty on the sparse layers; None is 1e-4, or 0 for a method
             that has none.
         seed: of the initial weights, the masks and the order of the rows, in [0, 2^32).
-        device: ``auto`` (cuda if there is one), ``cpu``, ``cuda`` or ``cuda:index``.
+        masks_from: folder of a finished run of the same data, model and sparsity whose final masks
+            this one starts from, in place of a random draw; kept fixed with method static.
+        structure: "final": those masks; "random": random ones with as many active weights in each
+            layer.
+        weights: with ``masks_from``, the initial weights: "original": those that run started from,
+            also where it had no active weight; "random": a draw that neither run has made.
+        dense_from: folder of a finished run of method dense whose final weights this one starts
+            from; for compressed with ``begin=0``.
+        device: ``auto`` (cuda if there is one), ``cpu``, ``cuda`` or ``cuda:index``. With several
+            ranks no index: each takes the GPU of its number on its machine.
+        world_size: ranks that train together, the processes that torchrun started. Results are
+            the same each time with as many ranks, not with fewer or more: sums are split
+            otherwise, and batch normalisation sees the rows of one rank (its running statistics
+            are those of rank 0).
         options: the method's other hyper-parameters by name.
 
     Raises:
@@ -67,6 +83,11 @@ class RunConfig:
     l1: float | None = None
     seed: int = 0
     device: str = "auto"
+    world_size: int = 1
+    masks_from: str | None = None
+    structure: str | None = None
+    weights: str | None = None
+    dense_from: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -75,12 +96,19 @@ class RunConfig:
         check_choice("method", self.method, METHODS)
         check_choice("distribution", self.distribution, DISTRIBUTIONS)
         _check_int("epochs", self.epochs, 1)
+        _check_int("world_size", self.world_size, 1)
         _check_int("batch_size", self.batch_size, 2)
+        if self.batch_size < 2 * self.world_size:
+            raise ValueError(
+                f"batch_size: expected at least 2 rows for each of {self.world_size} ranks, got "
+                f"{self.batch_size}"
+            )
         _check_int("seed", self.seed, 0, MAX_SEED)
         _check_real("lr", self.lr, "above 0", self.lr > 0)
         _check_real("momentum", self.momentum, "in [0, 1)", 0 <= self.momentum < 1)
         _check_real("weight_decay", self.weight_decay, "of at least 0", self.weight_decay >= 0)
         method = self.build_method()
+        self._check_start(method)
         if self.distribution != "uniform" and not draws_masks(method):
             raise ValueError(
                 f"distribution: method {self.method!r} draws no masks, leave it out; got "
@@ -90,7 +118,7 @@ class RunConfig:
         object.__setattr__(self, "options", filled)
         object.__setattr__(self, "sparsity", float(getattr(method, "sparsity", 0.0)))
         object.__setattr__(self, "l1", float(getattr(method, "l1", 0.0)))
-        object.__setattr__(self, "device", _device_name(self.device))
+        object.__setattr__(self, "device", _device_name(self.device, self.world_size))
 
     def build_method(self) -> Method:
         """The method with these hyper-parameters.
@@ -116,6 +144,31 @@ class RunConfig:
             if re.match(r"(sparsity|l1)\b", str(error)):
                 raise
             raise type(error)(f"options.{error}") from error
+
+    def _check_start(self, method: Method) -> None:
+        """Check, and fill in, what says where masks and weights come from."""
+        for name in ("masks_from", "dense_from"):
+            if (path := getattr(self, name)) is not None:
+                object.__setattr__(self, name, str(Path(path).absolute()))
+        for name, choices in (("structure", STRUCTURES), ("weights", WEIGHTS)):
+            if self.masks_from is None:
+                if getattr(self, name) is not None:
+                    raise ValueError(f"{name}: needs masks_from, got {getattr(self, name)!r} alone")
+            elif getattr(self, name) is None:
+                object.__setattr__(self, name, choices[0])
+            check_choice(name, getattr(self, name) or choices[0], choices)
+        if self.masks_from is None:
+            return
+        if self.dense_from is not None:
+            raise ValueError("dense_from: cannot be given together with masks_from")
+        if not draws_masks(method):
+            raise ValueError(
+                f"masks_from: expected a method that starts from random masks, got {self.method!r}"
+            )
+        if self.distribution != "uniform":
+            raise ValueError(
+                f"distribution: the masks are given, leave it out; got {self.distribution!r}"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as JSON values."""
@@ -163,12 +216,19 @@ def usable_device(name: str) -> torch.device:
     return device
 
 
-def _device_name(text: object) -> str:
+def _device_name(text: object, world_size: int) -> str:
     if not isinstance(text, str) or not re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", text):
         raise ValueError(f"device: expected auto, cpu, cuda or cuda:INDEX, got {text!r}")
     if text == "auto":
         text = "cuda" if torch.cuda.is_available() else "cpu"
-    return "cuda:0" if text == "cuda" else text
+    if world_size == 1:
+        return "cuda:0" if text == "cuda" else text
+    if ":" in text:
+        raise ValueError(
+            f"device: expected auto, cpu or cuda for {world_size} ranks, each of which takes the "
+            f"GPU of its number, got {text!r}"
+        )
+    return text
 
 
 def _check_int(name: str, value: object, low: int, high: int | None = None) -> None:

@@ -13,16 +13,23 @@ from torch.nn import functional
 
 from dsr.data import ImageData
 from dsr.experiments.config import RunConfig
+from dsr.experiments.ranks import share, summed
 from dsr.sparsifier import Sparsifier
 
 LR_DROPS, LR_FACTOR = (0.25, 0.5, 0.75), 0.2
 TEST_ROWS = 1000
 
 
-def batches_per_epoch(rows: int, batch_size: int) -> int:
-    """Steps an epoch: a last batch of one row is left out, batch normalisation needs two."""
+def batches_per_epoch(rows: int, batch_size: int, world_size: int = 1) -> int:
+    """Steps an epoch: batch normalisation needs two rows a rank, a last batch of fewer is left out.
+
+    Args:
+        rows: of the training data.
+        batch_size: rows a step, over all ranks.
+        world_size: ranks.
+    """
     full, left = divmod(rows, batch_size)
-    return full + (left > 1)
+    return full + (left >= 2 * world_size)
 
 
 def sgd(model: nn.Module, config: RunConfig) -> torch.optim.SGD:
@@ -44,14 +51,14 @@ def train_epoch(
     config: RunConfig,
     epoch: int,
 ) -> float:
-    """Train for one epoch (1 is the first).
+    """Train for one epoch (1 is the first), this rank on its share of every batch.
 
     Nothing here keeps state between epochs: the learning rate and the order of the rows are
     functions of ``config`` and ``epoch``, so a checkpoint of the model, the optimizer and the
     sparsifier is all that a resume needs.
 
     Returns:
-        The mean cross-entropy of the rows, without the penalty.
+        The mean cross-entropy of the rows of all ranks, without the penalty.
     """
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(config.lr, epoch, config.epochs)
@@ -59,22 +66,22 @@ def train_epoch(
     labels = data.train_labels
     order = row_order(len(labels), config.seed, epoch).to(labels.device)
     total, rows = torch.zeros((), dtype=torch.float64, device=labels.device), 0
-    batches = batches_per_epoch(len(labels), config.batch_size)
-    for batch in order.split(config.batch_size)[:batches]:
+    batches = batches_per_epoch(len(labels), config.batch_size, config.world_size)
+    for batch in map(share, order.split(config.batch_size)[:batches]):
         optimizer.zero_grad()
         loss = functional.cross_entropy(model(data.train_images[batch]), labels[batch])
         total += loss.detach() * len(batch)
         rows += len(batch)
         (loss + sparse.penalty() if config.l1 else loss).backward()
         optimizer.step()
-    return float(total / rows)
+    return float(summed(total) / (rows * config.world_size))
 
 
 def first_batch_loss(model: nn.Module, data: ImageData, config: RunConfig) -> Tensor:
-    """The loss on the first batch of the first epoch; the model's running statistics stay."""
+    """The loss on this rank's share of the first batch; the model's running statistics stay."""
     model.train()
     batch = row_order(len(data.train_labels), config.seed, 1)[: config.batch_size]
-    batch = batch.to(data.train_labels.device)
+    batch = share(batch).to(data.train_labels.device)
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     logits = torch.func.functional_call(model, buffers, (data.train_images[batch],))
     return functional.cross_entropy(logits, data.train_labels[batch])

@@ -21,7 +21,10 @@ class Summary:
         test_accuracy: after the last epoch, in [0, 1].
         nonzeros: active weights of the sparse layers.
         sparsity: fraction of inactive weights over the sparse layers.
-        distribution: how the sparsity was first split over the layers; "saliency" for SNIP.
+        churn: fraction of the active weights that the last reallocation pruned.
+        explored: fraction of the weights that were active at the start or after a reallocation.
+        distribution: how the sparsity was first split over the layers; "saliency" for SNIP, "given"
+            where the masks are another run's.
         seconds: spent in epochs, testing included.
         seed: of the run.
         versions: of the software that computed it.
@@ -30,6 +33,8 @@ class Summary:
     test_accuracy: float
     nonzeros: int
     sparsity: float
+    churn: float
+    explored: float
     distribution: str
     seconds: float
     seed: int
@@ -43,6 +48,8 @@ def summarise(seed: int, distribution: str, rows: Sequence[Mapping[str, Any]]) -
         test_accuracy=last["test_accuracy"],
         nonzeros=last["nonzeros"],
         sparsity=last["sparsity"],
+        churn=last["churn"],
+        explored=last["explored"],
         distribution=distribution,
         seconds=sum(row["seconds"] for row in rows),
         seed=seed,

@@ -9,13 +9,15 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import torch
 from torch import nn
 
 from dsr.checkpoints import Checkpoints
 from dsr.data import DATA
-from dsr.experiments.config import RunConfig, usable_device
+from dsr.divergence import world_size
+from dsr.experiments import ranks
+from dsr.experiments.config import RunConfig
 from dsr.experiments.folder import LAYERS, METRICS, Row, RunFolder
+from dsr.experiments.network import build_network, network_data
 from dsr.experiments.recipe import (
     batches_per_epoch,
     deterministic,
@@ -25,8 +27,9 @@ from dsr.experiments.recipe import (
     train_epoch,
 )
 from dsr.experiments.scalars import scalars
+from dsr.experiments.start import dense_weights, given_masks, source_config, weights_seed
 from dsr.experiments.summary import Summary, summarise
-from dsr.models import MODELS
+from dsr.models import sparse_layers
 from dsr.sparsify import sparsify
 
 Progress = Callable[[Row], None]
@@ -43,9 +46,12 @@ def run(
 ) -> Summary:
     """Train a sparse network as ``config`` says.
 
+    With several ranks each of them calls it, in a process group of ``config.world_size`` ranks.
+    Rank 0 alone writes files, and measures the test accuracy that all of them return.
+
     Args:
         config: what to train.
-        out: folder to write to, new or empty; None writes nothing.
+        out: folder to write to, new or empty; None writes nothing. The same one for all ranks.
         resume: continue the run in ``out`` from its latest checkpoint.
         checkpoint_every: epochs between checkpoints; there is always one at the end.
         tensorboard: also write the metrics for TensorBoard.
@@ -75,6 +81,7 @@ class Training:
         epoch: epochs done, above 0 where a run is resumed.
         rows, layer_rows: metrics and layer sparsities of those epochs.
         summary: the result if the run in ``out`` is finished, else None.
+        folder: where this process writes; None for ranks other than 0.
     """
 
     def __init__(
@@ -96,13 +103,23 @@ class Training:
         self._started = False
         if resume:
             self._check_same_config()
-        elif self.folder is not None:
+        elif self.folder is not None and ranks.rank() == 0:
             self.folder.check_new()
+        if config.world_size != world_size():
+            raise ValueError(
+                f"world_size: expected {world_size()}, the ranks here, got {config.world_size}"
+            )
+        ranks.check_same("resume", resume + (self.summary is not None))
         if self.summary is None:
             self._build()
             self.layer_rows = [self._layer_row()]
             if resume and self.folder is not None:
                 self._load(self.folder)
+            ranks.check_same("resume", self.epoch)
+            with deterministic(self.device):
+                self.network = ranks.parallel(self.model, self.data.train_images[:2])
+        if ranks.rank() > 0:
+            self.folder = None
 
     def start(self) -> None:
         """Create the folder, or cut its rows back to the checkpoint; :meth:`run` does it too.
@@ -140,12 +157,18 @@ class Training:
 
     def _build(self) -> None:
         config = self.config
-        self.device = usable_device(config.device)
-        self.data = DATA[config.data]().to(self.device)
-        self.batches = batches_per_epoch(len(self.data.train_labels), config.batch_size)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
-            model = MODELS[config.model](self.data.features, self.data.classes)
+        self.device = ranks.local_device(config.device)
+        source = source_config(config)
+        self.data = network_data(config.model, DATA[config.data]()).to(self.device)
+        self.batches = batches_per_epoch(
+            len(self.data.train_labels), config.batch_size, config.world_size
+        )
+        model = build_network(config.model, self.data, weights_seed(config, source))
+        include = sparse_layers(model)
+        parameters = dict(model.named_parameters())
+        masks = given_masks(config, {name: tuple(parameters[name].shape) for name in include})
+        if (trained := dense_weights(config)) is not None:
+            model.load_state_dict(trained)
         self.model: nn.Module = model.to(self.device)
         method = config.build_method()
         loss = partial(first_batch_loss, self.model, self.data, config)
@@ -154,7 +177,9 @@ class Training:
                 self.model,
                 method,
                 total_steps=self.batches * config.epochs,
+                include=include,
                 distribution=config.distribution,
+                masks=masks,
                 calibrate=loss if method.needs_calibration else None,
                 seed=config.seed,
             )
@@ -200,14 +225,15 @@ class Training:
         before = self.sparse.stats()
         try:
             loss = train_epoch(
-                self.model, self.sparse, self.optimizer, self.data, self.config, self.epoch
+                self.network, self.sparse, self.optimizer, self.data, self.config, self.epoch
             )
             if not math.isfinite(loss):
                 raise FloatingPointError(f"loss {loss}")
         except FloatingPointError as error:
             where = f"training diverged in epoch {self.epoch}"
             raise RuntimeError(f"{where}, a smaller lr may help: {error}") from error
-        accuracy = measure_accuracy(self.model, self.data)
+        accuracy = measure_accuracy(self.model, self.data) if ranks.rank() == 0 else 0.0
+        accuracy = ranks.from_first(accuracy)
         stats = self.sparse.stats()
         return {
             "epoch": self.epoch,
@@ -219,6 +245,8 @@ class Training:
             "threshold": stats.threshold,
             "pruned": stats.total_pruned - before.total_pruned,
             "grown": stats.total_grown - before.total_grown,
+            "churn": stats.churn,
+            "explored": stats.explored,
             "seconds": time.perf_counter() - start,
         }
 

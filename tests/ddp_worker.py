@@ -1,0 +1,41 @@
+"""Run by torchrun: ``ddp_worker.py FOLDER SUITE`` calls the checks of a suite on every rank.
+
+Each rank writes what they returned to ``FOLDER/rank<number>.json``. The first error ends a rank,
+since its next collective would meet another one of the other ranks.
+"""
+
+import importlib
+import json
+import sys
+import traceback
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+from ddp_launch import checks
+from torch import distributed
+
+SUITES = {
+    "pair": ("masks", "gradients", "refusals", "divergence", "train", "exit"),
+    "many": ("masks", "divergence", "train", "exit"),
+}
+
+
+def main(folder, suite):
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo", timeout=timedelta(seconds=120))
+    rank = distributed.get_rank()
+    report = {"values": {}, "error": None}
+    modules = [importlib.import_module(f"ddp_{name}") for name in SUITES[suite]]
+    try:
+        for name, check in checks(*modules).items():
+            report["values"][name] = check(folder)
+    except BaseException:
+        report["error"] = f"{name}: {traceback.format_exc()}"
+    (folder / f"rank{rank}.json").write_text(json.dumps(report))
+    distributed.destroy_process_group()
+    return report["error"] is not None
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2]))

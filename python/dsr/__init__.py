@@ -6,11 +6,13 @@
 
 from dsr import distributions, methods, models
 from dsr.checkpoints import Checkpoints
+from dsr.divergence import RankDivergenceError
 from dsr.methods import (
     DSR,
     SET,
     SNIP,
     Compressed,
+    DeepR,
     Dense,
     DynamicMethod,
     Grow,
@@ -37,6 +39,7 @@ __all__ = [
     "SNIP",
     "Checkpoints",
     "Compressed",
+    "DeepR",
     "Dense",
     "DynamicMethod",
     "Grow",
@@ -44,6 +47,7 @@ __all__ = [
     "Method",
     "NonFiniteError",
     "Prune",
+    "RankDivergenceError",
     "Reallocation",
     "Redistribute",
     "RigL",

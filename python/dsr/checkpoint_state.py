@@ -26,13 +26,16 @@ def dump(sparse: Sparsifier) -> dict[str, Any]:
         "threshold": state.threshold.cpu().clone(),
         "reallocations": int(state.number),
         "moved": state.moved.cpu().clone(),
+        "ever": {
+            name: pack_bytes(mask) for name, mask in sparse._storage.masks(state.ever).items()
+        },
     }
 
 
 def load(sparse: Sparsifier, given: dict[str, Any]) -> None:
     """Check everything, then change everything."""
     identity = _identity(sparse)
-    expected = {*identity, "step", "budget", "masks", "threshold", "reallocations", "moved"}
+    expected = {*identity, "step", "budget", "masks", "threshold", "reallocations", "moved", "ever"}
     if not isinstance(given, dict) or set(given) != expected:
         keys = sorted(given) if isinstance(given, dict) else type(given).__name__
         raise ValueError(f"state: expected the keys {sorted(expected)}, got {keys}")
@@ -42,24 +45,26 @@ def load(sparse: Sparsifier, given: dict[str, Any]) -> None:
                 f"state: {key} is {given[key]!r} there and {identity[key]!r} here; resume with "
                 "the model and arguments it was saved with"
             )
-    masks = {}
-    for name, shape in identity["shapes"].items():
-        packed = given["masks"].get(name) if isinstance(given["masks"], dict) else None
-        masks[name] = unpack_bytes(packed, tuple(shape), f"state['masks'][{name!r}]")
-    active = sum(int(mask.sum()) for mask in masks.values())
+    for key in ("step", "budget", "reallocations"):
+        _check_count(given[key], key)
+    masks = _masks(given["masks"], identity["shapes"])
+    ever = _masks(given["ever"], identity["shapes"], "ever")
+    storage = sparse._storage
+    mask_bits, ever_bits = storage.as_mask(masks), storage.as_mask(ever)
+    active = int(mask_bits.counts().sum())
     if active != given["budget"]:
         raise ValueError(
             f"state: masks hold {active} active units, the budget is {given['budget']}"
         )
+    for name, mask in masks.items():
+        if (mask & ~ever[name]).any():
+            raise ValueError(f"state: ever: expected the active units of {name} among its own")
     state = sparse._state
     threshold = _tensor(given["threshold"], state.threshold, "threshold")
     moved = _tensor(given["moved"], state.moved, "moved")
-    for key in ("step", "reallocations"):
-        if not isinstance(given[key], int) or given[key] < 0:
-            raise ValueError(f"state: {key}: expected an int of at least 0, got {given[key]!r}")
-    storage = sparse._storage
     storage.check_unchanged()
-    storage.set_masks(masks)
+    storage.mask.words.copy_(mask_bits.words)
+    state.ever.words.copy_(ever_bits.words)
     storage.mask_weights()
     sparse.step, sparse.constant_budget = given["step"], given["budget"]
     state.threshold.copy_(threshold)
@@ -76,6 +81,16 @@ def _identity(sparse: Sparsifier) -> dict[str, Any]:
         "seed": sparse.seed,
         "total_steps": sparse.total_steps,
         "shapes": {place.name: list(place.parameter.shape) for place in sparse._storage.places},
+    }
+
+
+def _masks(packed: Any, shapes: dict[str, list[int]], key: str = "masks") -> dict[str, Tensor]:
+    if not isinstance(packed, dict) or set(packed) != set(shapes):
+        names = sorted(packed) if isinstance(packed, dict) else type(packed).__name__
+        raise ValueError(f"state: {key}: expected one each of {list(shapes)}, got {names}")
+    return {
+        name: unpack_bytes(packed[name], tuple(shape), f"state[{key!r}][{name!r}]")
+        for name, shape in shapes.items()
     }
 
 
@@ -103,6 +118,11 @@ def unpack_bytes(packed: Any, shape: tuple[int, ...], name: str) -> Tensor:
     if bits[elements:].any():
         raise ValueError(f"{name}: bits are set beyond the {elements} weights of the layer")
     return bits[:elements].view(shape)
+
+
+def _check_count(value: Any, name: str) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**63:
+        raise ValueError(f"state: {name}: expected an int in [0, 2^63), got {value!r:.80}")
 
 
 def _tensor(value: Any, like: Tensor, name: str) -> Tensor:

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from dsr.methods.protocol import SparseParam
 from dsr.selection import Owned
-from dsr_kernels import BitMask, LayerShape, SparseLayout, apply_mask_, reset_state_
+from dsr.units import layer_shape, same_order, unit_bits
+from dsr_kernels import BitMask, SparseLayout, apply_mask_, reset_state_
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 DISTRIBUTED_TYPES = ("DTensor", "ShardedTensor")
@@ -36,16 +37,14 @@ class Place:
 class MaskedStorage:
     """The sparse parameters of a model, their mask, and what is done to all of them at once."""
 
-    def __init__(self, chosen: Sequence[Owned]) -> None:
+    def __init__(self, chosen: Sequence[Owned], granularity: str = "element") -> None:
         for one in chosen:
             _check_parameter(one.name, one.parameter)
         self.places = [Place(one, tuple(one.parameter.stride())) for one in chosen]
         devices = {str(place.parameter.device): place.name for place in self.places}
         if len(devices) > 1:
             raise ValueError(f"model: expected all sparse layers on one device, got {devices}")
-        self.layout = SparseLayout(
-            tuple(LayerShape(place.parameter.numel()) for place in self.places)
-        )
+        self.layout = SparseLayout(tuple(layer_shape(one, granularity) for one in chosen))
         self.mask = BitMask.zeros(self.layout, self.device)
         self.previous = self.mask.clone()
 
@@ -81,7 +80,7 @@ class MaskedStorage:
                     f"{one.name}: expected {', '.join(map(str, DTYPES))} on {device}, got "
                     f"{parameter.dtype} on {parameter.device}; move the whole model at once"
                 )
-            if parameter.stride() != place.strides and not _same_order(
+            if parameter.stride() != place.strides and not same_order(
                 tuple(parameter.shape), tuple(parameter.stride()), place.strides
             ):
                 raise RuntimeError(
@@ -101,13 +100,18 @@ class MaskedStorage:
 
     def mask_gradients(self) -> None:
         """Zero the gradients of inactive weights, in one launch."""
+        gradients, layers = self.gradients()
+        apply_mask_(gradients, self.mask, layers)
+
+    def gradients(self) -> tuple[list[Tensor], list[int]]:
+        """The gradients there are, in their weights' memory order, and whose they are."""
         gradients, layers = [], []
         for layer, place in enumerate(self.places):
             gradient = place.parameter.grad
             if gradient is not None:
                 gradients.append(self._in_order(gradient, place, "gradient"))
                 layers.append(layer)
-        apply_mask_(gradients, self.mask, layers)
+        return gradients, layers
 
     def mask_states(self, optimizer: torch.optim.Optimizer) -> None:
         states, layers = self._states(optimizer)
@@ -130,35 +134,37 @@ class MaskedStorage:
             for layer, place in enumerate(self.places)
         ]
 
-    def _mask_of(self, layer: int) -> Tensor:
+    def _mask_of(self, layer: int, mask: BitMask | None = None) -> Tensor:
         place = self.places[layer]
-        return self.mask.layer_elements(layer).as_strided(
-            tuple(place.parameter.shape), place.strides
+        return (
+            (self.mask if mask is None else mask)
+            .layer_elements(layer)
+            .as_strided(tuple(place.parameter.shape), place.strides)
         )
 
-    def masks(self) -> dict[str, Tensor]:
+    def masks(self, mask: BitMask | None = None) -> dict[str, Tensor]:
         """bool tensors of the weights' shapes, True where active, by parameter name."""
-        return {place.name: self._mask_of(layer) for layer, place in enumerate(self.places)}
+        return {place.name: self._mask_of(layer, mask) for layer, place in enumerate(self.places)}
 
-    def set_masks(self, masks: dict[str, Tensor]) -> None:
-        """Take bool tensors of the weights' shapes as the mask.
+    def as_mask(self, masks: dict[str, Tensor]) -> BitMask:
+        """The bits of bool tensors of the weights' shapes, on the host.
 
         Raises:
             ValueError, TypeError: a name is missing or unknown, or a mask is not as described.
         """
         _check_names(set(masks), set(self.names))
         bits = []
-        for place in self.places:
+        for place, units in zip(self.places, self.layout.layers, strict=True):
             given, shape = masks[place.name], place.parameter.shape
+            name = f"masks[{place.name!r}]"
             if not isinstance(given, Tensor) or given.dtype != torch.bool:
-                raise TypeError(f"masks[{place.name!r}]: expected a bool tensor, got {given!r:.80}")
+                raise TypeError(f"{name}: expected a bool tensor, got {given!r:.80}")
             if given.shape != shape:
-                raise ValueError(
-                    f"masks[{place.name!r}]: expected shape {list(shape)}, got {list(given.shape)}"
-                )
+                raise ValueError(f"{name}: expected shape {list(shape)}, got {list(given.shape)}")
             in_order = torch.empty_strided(tuple(shape), place.strides, dtype=torch.bool)
-            bits.append(in_order.copy_(given).as_strided((given.numel(),), (1,)))
-        self.mask.words.copy_(BitMask.from_bools(self.layout, bits).words)
+            elements = in_order.copy_(given).as_strided((given.numel(),), (1,))
+            bits.append(unit_bits(elements, units, name))
+        return BitMask.from_bools(self.layout, bits)
 
     def _states(self, optimizer: torch.optim.Optimizer) -> tuple[list[Tensor], list[int]]:
         states, layers = [], []
@@ -177,7 +183,7 @@ class MaskedStorage:
     ) -> Tensor:
         """The tensor in its weight's memory order; where it is not, it is replaced by a copy."""
         shape = tuple(place.parameter.shape)
-        if _same_order(shape, tuple(tensor.stride()), place.strides):
+        if same_order(shape, tuple(tensor.stride()), place.strides):
             return tensor
         copy = torch.empty_strided(shape, place.strides, dtype=tensor.dtype, device=tensor.device)
         copy.copy_(tensor)
@@ -209,20 +215,11 @@ def _check_parameter(name: str, parameter: nn.Parameter) -> None:
         raise TypeError(f"{name}: expected dtype {expected}, got {parameter.dtype}")
     shape, strides = tuple(parameter.shape), tuple(parameter.stride())
     dense = torch.empty_like(parameter, memory_format=torch.preserve_format).stride()
-    if not _same_order(shape, strides, tuple(dense)):
+    if not same_order(shape, strides, tuple(dense)):
         raise ValueError(
             f"{name}: expected memory without gaps or overlaps, got strides {list(strides)}; "
             "make it contiguous first"
         )
-
-
-def _same_order(
-    shape: tuple[int, ...], strides: tuple[int, ...], expected: tuple[int, ...]
-) -> bool:
-    """Whether strides agree wherever they matter: dimensions of size 1 have no order."""
-    return strides == expected or all(
-        a == b for size, a, b in zip(shape, strides, expected, strict=True) if size > 1
-    )
 
 
 def _check_names(given: set[str], expected: set[str]) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 
 from dsr.masked import MaskedStorage
-from dsr.methods.protocol import Pruned, Reallocation, Rules
+from dsr.methods.protocol import ComingStep, Pruned, Reallocation, Rules, Signs
 from dsr.methods.rules import RandomGrowth
+from dsr_kernels import BitMask
 
 
 class DeviceState:
@@ -17,9 +18,12 @@ class DeviceState:
         number: int64 [1], reallocations so far; random numbers are drawn by it.
         active: int64 [layers], active units.
         moved: int64 [4, layers]: units pruned and grown by the last reallocation, then in all.
+        ever: the bits of units that were active after some reallocation, or at the start.
+        signs: the weights' signs before the step, where a method takes them; no checkpoint holds
+            them, since every step takes them anew.
     """
 
-    FIELDS = ("threshold", "number", "active", "moved")
+    FIELDS = ("threshold", "number", "active", "moved", "ever")
 
     def __init__(self, storage: MaskedStorage, rules: Rules | None) -> None:
         start = rules.initial_threshold if rules is not None else 0.0
@@ -28,10 +32,45 @@ class DeviceState:
         self.number = torch.zeros(1, dtype=torch.int64, device=device)
         self.active = storage.mask.counts()
         self.moved = torch.zeros(4, layers, dtype=torch.int64, device=device)
+        self.ever = storage.mask.clone()
+        self.signs: Signs | None = None
 
     def to(self, device: torch.device) -> None:
         for name in self.FIELDS:
             setattr(self, name, getattr(self, name).to(device))
+        self.signs = None
+
+
+def before_step(
+    rules: Rules,
+    storage: MaskedStorage,
+    state: DeviceState,
+    optimizer: torch.optim.Optimizer,
+    *,
+    seed: int,
+    step: int,
+    total_steps: int | None,
+) -> None:
+    """Let the method change the gradients of optimizer step ``step``, if it wants to."""
+    if rules.before_step is None:
+        return
+    if state.signs is None:
+        layout, device = storage.layout, storage.device
+        state.signs = Signs(BitMask.zeros(layout, device), BitMask.zeros(layout, device))
+    gradients, layers = storage.gradients()
+    rules.before_step.apply(
+        ComingStep(
+            weights=storage.weights,
+            gradients=gradients,
+            layers=layers,
+            gradient_scale=getattr(optimizer, "grad_scale", None),
+            mask=storage.mask,
+            signs=state.signs,
+            seed=seed,
+            step=step,
+            total_steps=total_steps,
+        )
+    )
 
 
 def reallocate(
@@ -68,6 +107,7 @@ def reallocate(
     state.active = counts.surviving + grown
     moved = torch.stack([counts.pruned, grown])
     state.moved = torch.cat([moved, state.moved[2:] + moved])
+    state.ever.words.bitwise_or_(mask.words)
     return counts
 
 
@@ -99,6 +139,7 @@ def _move(
         zero_pruned=zero_pruned,
         previous_holds_pruned=not rules.regrow_pruned,
         views=lambda: storage.views(optimizer),
+        signs=state.signs,
     )
     reallocation.counts = counts = rules.prune.apply(reallocation)
     if rules.regrow_pruned:

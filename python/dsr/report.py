@@ -15,6 +15,8 @@ def table(sparse: Sparsifier) -> str:
     """Every parameter of the model: sparse with its counts, or dense with the reason."""
     counts = sparse._storage.mask.counts().tolist()
     rows = [("parameter", "shape", "active", "of", "sparsity")]
+    layers = sparse._storage.layout.layers
+    counts = [n * shape.unit_size for n, shape in zip(counts, layers, strict=True)]
     for place, active in zip(sparse._storage.places, counts, strict=True):
         size = place.parameter.numel()
         share = f"{1 - active / size:.4f}" if size else "-"

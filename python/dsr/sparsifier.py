@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import weakref
 from typing import Any
 
 import torch
@@ -11,15 +12,22 @@ from torch.utils.hooks import RemovableHandle
 from torch.utils.weak import WeakIdKeyDictionary
 
 from dsr import checkpoint_state, report
-from dsr.hooks import BackwardEnd, refuse_training_before_attach, step_was_skipped
+from dsr.divergence import DivergenceWatch
+from dsr.hooks import (
+    BackwardEnd,
+    refuse_closure,
+    refuse_sharding,
+    refuse_training_before_attach,
+    step_was_skipped,
+)
 from dsr.masked import MaskedStorage
 from dsr.methods.base import Method
 from dsr.nonfinite import NonFiniteWatch, raise_if_nonfinite
-from dsr.reallocate import DeviceState, reallocate
+from dsr.reallocate import DeviceState, before_step, reallocate
 from dsr.selection import Selection
 from dsr.stats import LayerStats, Stats
 
-TAKEN: Any = WeakIdKeyDictionary()  # parameters that a sparsifier holds
+TAKEN: Any = WeakIdKeyDictionary()  # parameter -> weak reference to the sparsifier that holds it
 
 
 class Sparsifier:
@@ -46,11 +54,13 @@ class Sparsifier:
         self.strict = strict
         self.step = 0
         self._storage = storage
+        self._self = weakref.ref(self)
         self._optimizer: torch.optim.Optimizer | None = None
         self._guard: RemovableHandle | None = None
         self._handles: list[RemovableHandle] = []
         self._backward_end: BackwardEnd | None = None
         self._watch = NonFiniteWatch(storage.names)
+        self._ranks = DivergenceWatch()
         self.constant_budget = int(storage.mask.counts().sum())
         self._rules = method.rules(self.constant_budget)
         self._state = DeviceState(storage, self._rules)
@@ -60,8 +70,7 @@ class Sparsifier:
         self._storage.mask_weights()
         if self._optimizer is None:
             self._guard = refuse_training_before_attach(self.model)
-        for place in self._storage.places:
-            TAKEN[place.parameter] = True
+        self._claim()
 
     @property
     def budget(self) -> int:
@@ -81,9 +90,9 @@ class Sparsifier:
             self.
 
         Raises:
-            RuntimeError: attached already.
+            RuntimeError: attached already, or detached and the model made sparse anew since.
             TypeError, ValueError: not an optimizer, a sparse parameter is not in it, or it has
-                state for one.
+                state for one; FSDP or ZeRO shards the model or the optimizer.
         """
         if self._optimizer is not None:
             raise RuntimeError("attach: this sparsifier follows an optimizer already; detach first")
@@ -91,8 +100,13 @@ class Sparsifier:
             raise TypeError(
                 f"optimizer: expected a torch.optim.Optimizer, got {type(optimizer).__name__}"
             )
+        refuse_sharding(self.model, optimizer)
         held = {id(p) for group in optimizer.param_groups for p in group["params"]}
         for place in self._storage.places:
+            if TAKEN.get(place.parameter, self._self)() is not self:
+                raise RuntimeError(
+                    f"attach: {place.name} is held by another sparsifier; use that one"
+                )
             if id(place.parameter) not in held:
                 raise ValueError(f"optimizer: expected it to hold {place.name}, which it does not")
             if optimizer.state.get(place.parameter):
@@ -107,7 +121,8 @@ class Sparsifier:
             self._guard = None
         self._handles.append(optimizer.register_step_pre_hook(self._before_step))
         self._handles.append(optimizer.register_step_post_hook(self._after_step))
-        self._backward_end = BackwardEnd(self._storage.weights, self._mask_gradients)
+        self._backward_end = BackwardEnd(self.model.parameters(), self._mask_gradients)
+        self._claim()
         return self
 
     def detach(self) -> None:
@@ -123,7 +138,8 @@ class Sparsifier:
             self._guard = None
         self._optimizer = None
         for place in self._storage.places:
-            TAKEN.pop(place.parameter, None)
+            if TAKEN.get(place.parameter, self._self)() is self:
+                TAKEN.pop(place.parameter, None)
 
     def penalty(self) -> Tensor:
         """The method's regularization term, to be added to the loss: l1 * sum \\|w\\|, a scalar.
@@ -145,8 +161,9 @@ class Sparsifier:
 
         Raises:
             NonFiniteError: sparse weights hold NaN or Inf.
+            RankDivergenceError: the masks of the ranks differ.
         """
-        self._check_finite()
+        self._check()
         active = self._storage.mask.counts().tolist()
         pruned, grown, total_pruned, total_grown = self._state.moved.sum(1).tolist()
         layers = tuple(
@@ -166,6 +183,8 @@ class Sparsifier:
             grown=grown,
             total_pruned=total_pruned,
             total_grown=total_grown,
+            churn=pruned / max(1, sum(active) - grown + pruned),
+            explored=int(self._state.ever.counts().sum()) / max(1, self._storage.layout.units),
             layers=layers,
         )
 
@@ -174,8 +193,9 @@ class Sparsifier:
 
         Raises:
             NonFiniteError: sparse weights hold NaN or Inf.
+            RankDivergenceError: the masks of the ranks differ.
         """
-        self._check_finite()
+        self._check()
         return checkpoint_state.dump(self)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -186,6 +206,7 @@ class Sparsifier:
                 malformed; nothing was changed.
         """
         checkpoint_state.load(self, state)
+        self._ranks.forget()
 
     def apply_to(self, other: nn.Module) -> None:
         """Zero the inactive weights of another copy of the model, such as an average of weights.
@@ -209,6 +230,10 @@ class Sparsifier:
     def __deepcopy__(self, memo: dict[int, Any]) -> Sparsifier:
         raise TypeError("a Sparsifier cannot be copied; copy the model and use apply_to or export")
 
+    def _claim(self) -> None:
+        for place in self._storage.places:
+            TAKEN[place.parameter] = self._self
+
     def _mask_gradients(self) -> None:
         rules = self._rules
         if rules is not None and rules.dense_gradient != "never":
@@ -219,10 +244,17 @@ class Sparsifier:
 
     def _before_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         self._storage.check_unchanged()
-        if self.strict and not step_was_skipped(optimizer):
+        changes = self._rules is not None and self._rules.before_step is not None
+        if not (self.strict or changes) or step_was_skipped(optimizer):
+            return
+        if self.strict:
             weights = self._storage.weights
             raise_if_nonfinite(self._storage.names, [w.grad for w in weights], "gradients")
             raise_if_nonfinite(self._storage.names, weights, "weights")
+        if self._rules is not None and changes:
+            refuse_closure(args, kwargs)
+            self._follow_device()
+            before_step(self._rules, self._storage, self._state, optimizer, **self._clock(1))
 
     def _after_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         if step_was_skipped(optimizer):
@@ -234,23 +266,28 @@ class Sparsifier:
         self._storage.mask_weights()
         if self._rules is not None and self.method.due(self.step, self.total_steps):
             self._watch.check(wait=True)
+            self._ranks.check()
             counts = reallocate(
                 self._rules,
                 self._storage,
                 self._state,
                 optimizer,
-                seed=self.seed,
-                step=self.step,
-                total_steps=self.total_steps,
+                **self._clock(0),
             )
+            self._ranks.submit(self._storage.mask.words, self._state.number)
             self._watch.submit(counts.nonfinite)
         if self._storage.device.type == "cpu":
             raise_if_nonfinite(self._storage.names, self._storage.weights, "weights")
+
+    def _clock(self, ahead: int) -> dict[str, Any]:
+        """What rules are told of the step that is ``ahead`` of those taken."""
+        return {"seed": self.seed, "step": self.step + ahead, "total_steps": self.total_steps}
 
     def _follow_device(self) -> None:
         if self._storage.follow_device():
             self._state.to(self._storage.device)
 
-    def _check_finite(self) -> None:
+    def _check(self) -> None:
+        self._ranks.check()
         self._watch.check(wait=True)
         raise_if_nonfinite(self._storage.names, self._storage.weights, "weights")

@@ -77,9 +77,9 @@ def sparsify(
     for one in selection.sparse:
         if one.parameter in TAKEN:
             raise ValueError(f"model: {one.name} is sparse already; call dsr.sparsify once a model")
-    held = MaskedStorage(selection.sparse)
+    held = MaskedStorage(selection.sparse, method.granularity)
     if masks is not None:
-        held.set_masks(masks)
+        held.mask.words.copy_(held.as_mask(masks).words)
         distribution = "given"
     elif calibrate is not None:
         choose_by_saliency(held, method.initial_sparsity, calibrate)

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class LayerStats:
-    """One sparse layer: its name, shape, units in all, active units and sparsity in [0, 1]."""
+    """One sparse layer: its name, shape, units in all, active units and sparsity in [0, 1].
+
+    A unit is a weight, or with granularity "kernel" a kernel slice of a convolution.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -30,6 +33,8 @@ class Stats:
         threshold: H of DSR, or None for a method without one.
         pruned, grown: units moved by the last reallocation.
         total_pruned, total_grown: units moved since the start.
+        churn: fraction of the active units that the last reallocation pruned, in [0, 1].
+        explored: fraction of all units that were active at the start or after some reallocation.
     """
 
     step: int
@@ -41,6 +46,8 @@ class Stats:
     grown: int
     total_pruned: int
     total_grown: int
+    churn: float
+    explored: float
     layers: tuple[LayerStats, ...]
 
     @property

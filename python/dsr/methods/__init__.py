@@ -2,22 +2,28 @@
 
 from dsr.methods.base import METHODS, DynamicMethod, Method, SparseMethod, register_method
 from dsr.methods.compressed import Compressed
+from dsr.methods.deepr import DeepR
 from dsr.methods.dsr import DSR
 from dsr.methods.protocol import (
+    ComingStep,
     Grow,
     Prune,
     Pruned,
     Reallocation,
     Redistribute,
     Rules,
+    Signs,
     SparseParam,
 )
 from dsr.methods.rigl import RigL
 from dsr.methods.rules import (
     BelowThreshold,
+    BySize,
     BySurvivors,
     LargestGradient,
     RandomGrowth,
+    RandomNormalGrowth,
+    SignFlips,
     SmallestFraction,
     SmallestOverall,
 )
@@ -32,8 +38,11 @@ __all__ = [
     "SET",
     "SNIP",
     "BelowThreshold",
+    "BySize",
     "BySurvivors",
+    "ComingStep",
     "Compressed",
+    "DeepR",
     "Dense",
     "DynamicMethod",
     "Grow",
@@ -43,10 +52,13 @@ __all__ = [
     "Prune",
     "Pruned",
     "RandomGrowth",
+    "RandomNormalGrowth",
     "Reallocation",
     "Redistribute",
     "RigL",
     "Rules",
+    "SignFlips",
+    "Signs",
     "SmallestFraction",
     "SmallestOverall",
     "SparseMethod",

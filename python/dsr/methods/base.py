@@ -22,6 +22,7 @@ class Method:
     """
 
     sparsity: ClassVar[float]
+    granularity: ClassVar[str] = "element"
 
     l1: float = 0.0
 
@@ -56,8 +57,9 @@ class Method:
         return False
 
     def options(self) -> dict[str, Any]:
-        """The hyper-parameters as plain values, for configuration files and checkpoints."""
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        """The hyper-parameters as JSON values, for configuration files and checkpoints."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,8 @@ class DynamicMethod(SparseMethod):
             raise ValueError("total_steps: needed where period is None")
         return step % reallocation_periods(total_steps).at(step, total_steps) == 0
 
+
+GRANULARITIES = ("element", "kernel")
 
 M = TypeVar("M", bound=type[Method])
 METHODS: dict[str, type[Method]] = {}

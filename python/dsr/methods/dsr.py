@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dsr.methods.base import DynamicMethod, check_integer, check_number, register_method
+from dsr.methods.base import (
+    GRANULARITIES,
+    DynamicMethod,
+    check_choice,
+    check_integer,
+    check_number,
+    register_method,
+)
 from dsr.methods.protocol import Rules
-from dsr.methods.rules import BelowThreshold, BySurvivors, RandomGrowth, SmallestOverall
+from dsr.methods.rules import (
+    BelowThreshold,
+    BySurvivors,
+    RandomGrowth,
+    RandomNormalGrowth,
+    SmallestOverall,
+)
 from dsr_kernels import tolerance_bounds
 
 
@@ -32,7 +45,8 @@ class DSR(DynamicMethod):
         stop: fraction of training after which nothing moves; the authors' code has 0.95, the
             paper does not mention it. None: never.
         prune_count: the target N_p, in weights a reallocation; the paper takes 600, 20,000 and
-            200,000 (its code 400,000 for ResNet-50). None: ``prune_fraction`` of the budget.
+            200,000 (its code 400,000 for ResNet-50). None: ``prune_fraction`` of the budget. With
+            granularity "kernel" it counts kernels: 2,000 for WRN-28-2, 40,000 for ResNet-50.
         prune_fraction: the target as a fraction of the active weights, where ``prune_count`` is
             None.
         tolerance: delta, how far the number pruned may stray before H moves; the paper's 0.1.
@@ -41,6 +55,12 @@ class DSR(DynamicMethod):
             threshold; not in the paper.
         keep_state: leave the optimizer's state at pruned and grown weights, as the authors' code
             does, where the default clears it.
+        granularity: "element", or the paper's appendix E: "kernel" prunes and grows whole kernel
+            slices [out, in] of convolutions, by their mean magnitude; the weights of Linear
+            layers one by one as before. The budget and every count are then of such units.
+        big_new_weights: grown weights start at random normal values of the size that a dense
+            layer starts with (sqrt(2 / (out kh kw)) for convolutions, 1 / sqrt(in) for Linear),
+            as with that flag of the authors' code, where they otherwise start at 0.
 
     Where paper and code differ: the paper adapts H before growth, the code after it; with the
     count just pruned both give the same H. The authors restart H at 1e-3 on resume; here it is
@@ -54,6 +74,8 @@ class DSR(DynamicMethod):
     initial_threshold: float = 1e-3
     exact: bool = False
     keep_state: bool = False
+    granularity: str = "element"  # type: ignore[misc]
+    big_new_weights: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -62,19 +84,21 @@ class DSR(DynamicMethod):
         check_number(self, "prune_fraction", low=0, high=1)
         check_number(self, "tolerance", low=0, below=1)
         check_number(self, "initial_threshold", low=2.0**-126, high=2.0**126)
+        check_choice(self, "granularity", GRANULARITIES)
 
     def rules(self, budget: int) -> Rules:
         target = self.prune_count or max(1, round(budget * self.prune_fraction))
+        grow = RandomNormalGrowth() if self.big_new_weights else RandomGrowth()
         if self.exact:
             return Rules(
                 prune=SmallestOverall(target),
-                grow=RandomGrowth(),
+                grow=grow,
                 redistribute=BySurvivors(),
                 keep_state=self.keep_state,
             )
         return Rules(
             prune=BelowThreshold(),
-            grow=RandomGrowth(),
+            grow=grow,
             redistribute=BySurvivors(),
             adapt=tolerance_bounds(target, self.tolerance),
             initial_threshold=self.initial_threshold,

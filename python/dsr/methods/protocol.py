@@ -64,6 +64,37 @@ class Pruned(NamedTuple):
     nonfinite: Tensor
 
 
+class Signs(NamedTuple):
+    """The units whose weights were above and below 0 before the step."""
+
+    positive: BitMask
+    negative: BitMask
+
+
+@dataclass(frozen=True)
+class ComingStep:
+    """An optimizer step that is about to happen: what a rule may do to its gradients.
+
+    Attributes:
+        weights: the sparse parameters, all of them.
+        gradients: those there are, in their weights' memory order; ``layers`` says whose.
+        gradient_scale: what a fused optimizer will divide the gradients by (GradScaler), a tensor
+            of one number; None: nothing.
+        signs: masks to note the weights' signs in, for the reallocation after the step.
+        step: its number; 1 is the first.
+    """
+
+    weights: Sequence[Tensor]
+    gradients: Sequence[Tensor]
+    layers: Sequence[int]
+    gradient_scale: Tensor | None
+    mask: BitMask
+    signs: Signs
+    seed: int
+    step: int
+    total_steps: int | None
+
+
 @dataclass
 class Reallocation:
     """One reallocation under way: what rules read and change."""
@@ -81,6 +112,7 @@ class Reallocation:
     zero_pruned: bool
     previous_holds_pruned: bool
     views: Callable[[], list[SparseParam]]
+    signs: Signs | None = None
     counts: Pruned | None = None
 
     @property
@@ -118,6 +150,10 @@ class Reallocation:
         return self.counts
 
 
+class StepRule(Protocol):
+    def apply(self, coming: ComingStep) -> None: ...
+
+
 class PruneRule(Protocol):
     def apply(self, reallocation: Reallocation) -> Pruned: ...
 
@@ -146,6 +182,7 @@ class Rules:
         dense_gradient: when gradients of inactive weights are left in place: never, in the step
             that a reallocation follows ("due"), or always.
         dense_state: the optimizer's state of inactive weights lives on and is never cleared.
+        before_step: changes the gradients before each optimizer step that is not skipped.
     """
 
     prune: PruneRule
@@ -157,6 +194,7 @@ class Rules:
     keep_state: bool = False
     dense_gradient: Literal["never", "due", "always"] = "never"
     dense_state: bool = False
+    before_step: StepRule | None = None
 
 
 class Prune(ABC):

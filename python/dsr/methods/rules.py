@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +10,16 @@ from torch import Tensor
 
 from dsr.methods.protocol import Grow, Pruned, Reallocation, Redistribute, SparseParam
 from dsr.methods.schedules import Decay
-from dsr_kernels import fraction_of, grow_random_, prune_smallest_, prune_threshold_
+from dsr_kernels import (
+    BitMask,
+    Purpose,
+    add_noise_,
+    fraction_of,
+    grow_random_,
+    prune_sign_flips_,
+    prune_smallest_,
+    prune_threshold_,
+)
 
 
 class BelowThreshold:
@@ -38,11 +48,28 @@ class SmallestFraction:
         return Pruned(*prune_smallest_(r.weights, r.mask, self.count(r), zero=r.zero_pruned))
 
 
+class SignFlips:
+    """Prune every weight whose sign the step has changed (DeepR); a rule before it took them."""
+
+    def apply(self, reallocation: Reallocation) -> Pruned:
+        r = reallocation
+        if r.signs is None:
+            raise RuntimeError("SignFlips: expected a before_step rule to take the signs")
+        return Pruned(*prune_sign_flips_(r.weights, r.mask, *r.signs, zero=r.zero_pruned))
+
+
 class BySurvivors(Redistribute):
     """Split growth by the number of weights that pruning left in each layer (DSR, Algorithm 1)."""
 
     def shares(self, reallocation: Reallocation) -> Tensor:
         return reallocation.surviving
+
+
+class BySize(Redistribute):
+    """Split growth by the number of units of each layer, active or not."""
+
+    def shares(self, reallocation: Reallocation) -> Tensor:
+        return reallocation.units
 
 
 class RandomGrowth:
@@ -51,6 +78,37 @@ class RandomGrowth:
     def apply(self, reallocation: Reallocation, counts: Tensor) -> Tensor:
         r = reallocation
         return grow_random_(r.mask, r.previous, counts, seed=r.seed, reallocation=r.number)
+
+
+class RandomNormalGrowth(RandomGrowth):
+    """Grow as :class:`RandomGrowth`, the new weights normal as those of a fresh dense layer.
+
+    Their standard deviation is sqrt(2 / (out * kernel)) for a convolution weight
+    [out, in, *kernel] and 1 / sqrt(in) for a linear one, as in the DSR authors' code.
+    """
+
+    def apply(self, reallocation: Reallocation, counts: Tensor) -> Tensor:
+        r = reallocation
+        before = r.mask.words.clone()
+        grown = super().apply(r, counts)
+        new = BitMask(r.mask.layout, r.mask.words & ~before)
+        scale = torch.tensor([self.deviation(weight.shape) for weight in r.weights])
+        add_noise_(
+            r.weights,
+            new,
+            scale.to(r.mask.device, non_blocking=True),
+            seed=r.seed,
+            counter=r.number,
+            purpose=Purpose.NEW_WEIGHT,
+        )
+        return grown
+
+    @staticmethod
+    def deviation(shape: torch.Size) -> float:
+        """The standard deviation of new weights in a layer of that shape."""
+        if len(shape) > 2:
+            return math.sqrt(2 / max(1, shape[0] * math.prod(shape[2:])))
+        return 1 / math.sqrt(max(1, shape[-1]))
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+Number = TypeVar("Number", int, float)
 
 
 @dataclass(frozen=True)
-class Stepwise:
+class Stepwise(Generic[Number]):
     """``values[i]`` from fraction ``starts[i]`` of training on; ``starts[0]`` is 0.
 
     Example:
@@ -16,7 +19,7 @@ class Stepwise:
         200
     """
 
-    values: tuple[int, ...]
+    values: tuple[Number, ...]
     starts: tuple[float, ...]
 
     def __post_init__(self) -> None:
@@ -28,7 +31,7 @@ class Stepwise:
         if self.starts[0] != 0 or list(self.starts) != sorted(set(self.starts)):
             raise ValueError(f"starts: expected rising fractions from 0, got {self.starts}")
 
-    def at(self, step: int, total_steps: int) -> int:
+    def at(self, step: int, total_steps: int) -> Number:
         """The value in force at ``step`` (1 is the first) of ``total_steps``."""
         return self.values[bisect_right(self.starts, (step - 1) / total_steps) - 1]
 
@@ -64,7 +67,7 @@ DECAYS = ("cosine", "linear", "constant")
 PAPER_STARTS = (0.0, 0.25, 0.5, 0.75)
 
 
-def reallocation_periods(total_steps: int) -> Stepwise:
+def reallocation_periods(total_steps: int) -> Stepwise[int]:
     """The DSR paper's periods, shortened for short training.
 
     Every 100, 200, 400 and 800 steps in the four quarters of training (DSR paper, appendix table

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dsr.methods.base import DynamicMethod, check_number, register_method
+from dsr.methods.base import (
+    GRANULARITIES,
+    DynamicMethod,
+    check_choice,
+    check_number,
+    register_method,
+)
 from dsr.methods.protocol import Rules
 from dsr.methods.rules import RandomGrowth, SmallestFraction
 
@@ -27,13 +33,17 @@ class SET(DynamicMethod):
         prune_fraction: fraction of each layer's active weights moved in a reallocation, rounded
             up. The DSR authors take N_p over the number of active weights (0.02 here moves as
             many as DSR does by default); the original takes 0.3 an epoch.
+        granularity: "element", or "kernel" to move whole kernel slices of convolutions, as for
+            DSR.
     """
 
     prune_fraction: float = 0.02
+    granularity: str = "element"  # type: ignore[misc]
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_number(self, "prune_fraction", low=0, high=1)
+        check_choice(self, "granularity", GRANULARITIES)
 
     def rules(self, budget: int) -> Rules:
         return Rules(prune=SmallestFraction(self.prune_fraction), grow=RandomGrowth())

@@ -5,7 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from dsr.methods.base import Method, SparseMethod, register_method
+from dsr.methods.base import (
+    GRANULARITIES,
+    Method,
+    SparseMethod,
+    check_choice,
+    register_method,
+)
 
 
 @register_method("static")
@@ -18,7 +24,15 @@ class Static(SparseMethod):
     Args:
         sparsity: fraction of zeros over the sparse layers, in [0, 1).
         l1: coefficient of the L1 term in ``sparse.penalty()``.
+        granularity: "element", or "kernel" to mask whole kernel slices of convolutions, as for
+            DSR.
     """
+
+    granularity: str = "element"  # type: ignore[misc]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice(self, "granularity", GRANULARITIES)
 
 
 @register_method("dense")

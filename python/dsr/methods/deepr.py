@@ -1,0 +1,145 @@
+"""DeepR: deep rewiring."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+
+from dsr.methods.base import SparseMethod, check_choice, check_number, register_method
+from dsr.methods.protocol import ComingStep, Rules
+from dsr.methods.rules import BySize, RandomGrowth, SignFlips
+from dsr.methods.schedules import PAPER_STARTS, Stepwise
+from dsr_kernels import add_noise_, prune_sign_flips_
+
+CONSTRAINTS = ("layer", "global")
+
+
+@register_method("deepr")
+@dataclass(frozen=True)
+class DeepR(SparseMethod):
+    """Deep rewiring: noisy steps; a weight that changes its sign is replaced by a random one.
+
+    Source: Bellec, Kappel, Maass and Legenstein, "Deep rewiring: training very sparse deep
+    networks", 2018; here as the DSR paper's authors rewrote it to compare with.
+
+    Before every optimizer step until ``stop``, normal noise of standard deviation
+    sqrt(2 eta T) goes onto the gradients of active weights, behind clipping. After it, each
+    active weight whose sign the step has changed is pruned and as many grow at random, at 0 and
+    with cleared optimizer state. A weight of exactly 0, such as one just grown, has no sign until
+    a step moves it.
+
+    Args:
+        sparsity: fraction of zeros over the sparse layers, in [0, 1).
+        l1: coefficient of the L1 term in ``sparse.penalty()``; paper and authors' code have 1e-5.
+        eta: step size in the noise's formula; 0.01 in the authors' runs.
+        temperatures: T, one for each stretch of training; the authors' values.
+        temperature_starts: the fraction of training at which each begins; the quarters, as for
+            ResNet-50. For WRN-28-2 the authors have (0, 0.125, 0.4, 0.7).
+        stop: fraction of training after which there is neither noise nor movement; the authors'
+            code has 0.95. None: never.
+        constraint: "layer": each layer regrows as many as it lost; "global": what all lost is
+            split in proportion to the layers' sizes, as in a variant of the original code.
+
+    Where the three differ: the paper gives every connection a fixed random sign, puts the noise
+    onto the parameter, scaled by the step size alone, and revives connections at 1e-12; the
+    authors' code puts it onto the gradient, so that it goes through the learning rate and
+    Nesterov momentum, and a weight grown at 0 takes the sign of its first step. Here it is as in
+    that code, but for a bug: it compares the first step with signs of weights drawn before the
+    model drew them anew, which prunes half of them. The global variant of the original draws a
+    layer for each connection; here the shares are exact.
+    """
+
+    l1: float = field(default=1e-5, kw_only=True)
+    eta: float = 0.01
+    temperatures: tuple[float, ...] = (1e-5, 1e-8, 1e-12, 1e-15)
+    temperature_starts: tuple[float, ...] = PAPER_STARTS
+    stop: float | None = 0.95
+    constraint: str = "layer"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_number(self, "eta", low=0)
+        self._check_numbers("temperatures")
+        self._check_numbers("temperature_starts")
+        if len(self.temperatures) != len(self.temperature_starts):
+            raise ValueError(
+                f"temperature_starts: expected one for each of {len(self.temperatures)} "
+                f"temperatures, got {len(self.temperature_starts)}"
+            )
+        rising = sorted({0, *self.temperature_starts})
+        if list(self.temperature_starts) != rising or rising[-1] > 1:
+            raise ValueError(
+                "temperature_starts: expected rising fractions from 0 to at most 1, got "
+                f"{self.temperature_starts}"
+            )
+        if self.stop is not None:
+            check_number(self, "stop", low=0, high=1)
+        check_choice(self, "constraint", CONSTRAINTS)
+
+    def _check_numbers(self, name: str) -> None:
+        """Refuse what is no sequence of numbers of at least 0; make a tuple of a list."""
+        values = getattr(self, name)
+        expected = f"{name}: expected a tuple of numbers"
+        if not isinstance(values, (tuple, list)) or not all(map(_is_number, values)):
+            raise TypeError(f"{expected}, got {values!r}")
+        if not values or not all(0 <= value < math.inf for value in values):
+            raise ValueError(f"{expected} of at least 0, got {values!r}")
+        object.__setattr__(self, name, tuple(values))
+
+    @property
+    def needs_total_steps(self) -> bool:
+        return self.stop is not None or len(self.temperatures) > 1
+
+    def due(self, step: int, total_steps: int | None) -> bool:
+        if total_steps is None:
+            return True
+        return step < total_steps and (self.stop is None or step <= self.stop * total_steps)
+
+    def noise_at(self, step: int, total_steps: int | None) -> float:
+        """The standard deviation of the noise on the gradients of ``step`` (1 is the first)."""
+        temperature = self.temperatures[0]
+        if len(self.temperatures) > 1:
+            if total_steps is None:
+                raise ValueError("total_steps: needed where there is more than one temperature")
+            steps = Stepwise(self.temperatures, self.temperature_starts)
+            temperature = steps.at(step, total_steps)
+        return math.sqrt(2 * self.eta * temperature)
+
+    def rules(self, budget: int) -> Rules:
+        return Rules(
+            prune=SignFlips(),
+            grow=RandomGrowth(),
+            redistribute=BySize() if self.constraint == "global" else None,
+            before_step=GradientNoise(self),
+        )
+
+
+@dataclass(frozen=True)
+class GradientNoise:
+    """Note the weights' signs, then add noise to the gradients of active weights."""
+
+    method: DeepR
+
+    def apply(self, coming: ComingStep) -> None:
+        c, signs = coming, coming.signs
+        if not self.method.due(c.step, c.total_steps):
+            return
+        # With empty masks nothing is pruned, and they get the signs of now: whatever changed the
+        # weights since the last step, such as loading a checkpoint, is no flip.
+        signs.positive.words.zero_()
+        signs.negative.words.zero_()
+        prune_sign_flips_(c.weights, c.mask, *signs, zero=False)
+        noise = self.method.noise_at(c.step, c.total_steps)
+        if noise == 0:
+            return
+        scale = torch.full((len(c.weights),), noise, device=c.mask.device)
+        if c.gradient_scale is not None:
+            scale *= c.gradient_scale
+        number = torch.full((1,), c.step, device=c.mask.device)
+        add_noise_(c.gradients, c.mask, scale, seed=c.seed, counter=number, layers=c.layers)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

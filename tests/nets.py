@@ -97,6 +97,7 @@ METHODS = {
     "set": dsr.SET(sparsity=0.8, prune_fraction=0.2, period=3),
     "rigl": dsr.RigL(sparsity=0.8, period=3),
     "sparse-momentum": dsr.SparseMomentum(sparsity=0.8, period=3),
+    "deepr": dsr.DeepR(sparsity=0.8, temperatures=(1.0, 1e-2), temperature_starts=(0, 0.1)),
     "compressed": dsr.Compressed(sparsity=0.8, begin=0.03, end=0.15, iterations=4),
     "snip": dsr.SNIP(sparsity=0.8),
     "static": dsr.Static(sparsity=0.8),

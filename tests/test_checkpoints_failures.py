@@ -124,6 +124,85 @@ def test_only_temporaries_of_dead_writers_are_removed(tmp_path):
     assert names(tmp_path) == sorted([alive, used, *others, "step-000000000001"])
 
 
+def test_a_temporary_of_another_user_is_left_alone(tmp_path, monkeypatch):
+    def kill(pid, signal):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    foreign = ".tmp-1-999999999-ab"
+    (tmp_path / foreign).mkdir()
+    monkeypatch.setattr(os, "kill", kill)
+    Checkpoints(tmp_path).save(1, state={})
+    assert names(tmp_path) == [foreign, "step-000000000001"]
+
+
+def test_a_temporary_that_cannot_be_removed_is_reported(tmp_path, monkeypatch, caplog):
+    def rmtree(path):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    stale = f".tmp-1-{os.getpid()}-ab"
+    (tmp_path / stale).mkdir()
+    monkeypatch.setattr(module.shutil, "rmtree", rmtree)
+    Checkpoints(tmp_path).save(1, state={})
+    assert f"cannot delete {tmp_path / stale}" in caplog.text
+    assert names(tmp_path) == [stale, "step-000000000001"]
+
+
+def test_a_directory_that_went_away_is_an_error_of_its_own(tmp_path, monkeypatch):
+    checkpoints = Checkpoints(tmp_path / "run")
+    monkeypatch.setattr(checkpoints, "_remove_stale", (tmp_path / "run").rmdir)
+    monkeypatch.setattr(checkpoints, "_make_room", lambda step: None)
+    with pytest.raises(FileNotFoundError, match=r"run/\.tmp-1-"):
+        checkpoints.save(1, state={})
+    assert names(tmp_path) == []
+
+
+class Strange:
+    """Has the methods of a part, and gives a list."""
+
+    def state_dict(self):
+        return [1, 2]
+
+    def load_state_dict(self, state):
+        raise AssertionError(state)
+
+
+class Wrapper(torch.optim.SGD):
+    """An optimizer that loads in its own way."""
+
+    def load_state_dict(self, state):
+        self.seen = state
+        super().load_state_dict(state)
+
+
+def test_a_part_whose_state_is_no_dict_is_named(tmp_path):
+    with pytest.raises(TypeError, match=r"strange: expected state_dict\(\) to return a dict"):
+        Checkpoints(tmp_path).save(1, strange=Strange())
+    assert names(tmp_path) == []
+
+
+def test_an_optimizer_that_loads_in_its_own_way_is_left_to_it(tmp_path):
+    def half():
+        weight = torch.nn.Parameter(torch.ones(3, dtype=torch.bfloat16))
+        return Wrapper([weight], lr=0.1, momentum=0.9)
+
+    saved, loaded = half(), half()
+    for parameter in saved.param_groups[0]["params"]:
+        saved.state[parameter]["momentum_buffer"] = torch.full((3,), 1 / 3)
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(1, optimizer=saved)
+    checkpoints.load_latest(optimizer=loaded)
+    (buffer,) = loaded.state.values()
+    assert loaded.seen["state"][0]["momentum_buffer"].dtype == torch.float32
+    assert buffer["momentum_buffer"].dtype == torch.bfloat16  # cast, as torch does it
+
+
+@pytest.mark.parametrize("keep", ["3", 1.5, True])
+def test_keep_is_a_count(tmp_path, keep):
+    with pytest.raises(TypeError, match="keep: expected an int"):
+        Checkpoints(tmp_path / "run", keep=keep)
+    assert names(tmp_path) == []
+
+
 def test_a_reader_outlives_a_writer_that_deletes_under_it(tmp_path, monkeypatch, caplog):
     writer, reader = Checkpoints(tmp_path, keep=1), Checkpoints(tmp_path)
     writer.save(1, state=content(1))

@@ -19,12 +19,16 @@ ROW_KEYS = [
     "threshold",
     "pruned",
     "grown",
+    "churn",
+    "explored",
     "seconds",
 ]
 SUMMARY_KEYS = [
     "test_accuracy",
     "nonzeros",
     "sparsity",
+    "churn",
+    "explored",
     "distribution",
     "seconds",
     "seed",
@@ -62,6 +66,11 @@ def test_config_names_every_setting(out):
         "l1": 1e-4,
         "seed": 3,
         "device": config["device"],
+        "world_size": 1,
+        "masks_from": None,
+        "structure": None,
+        "weights": None,
+        "dense_from": None,
     }
     assert config["device"] in ("cpu", "cuda:0")
     assert (options["period"], options["stop"], options["prune_count"]) == (7, None, None)

@@ -157,31 +157,79 @@ def test_exact_count_moves_exactly_that_many():
     assert sparse.stats().threshold is None
 
 
-@pytest.mark.parametrize(
-    ("call", "text"),
-    [
-        (lambda m: dsr.sparsify(m, dsr.SNIP()), "calibrate: SNIP needs"),
-        (lambda m: dsr.sparsify(m, dsr.SNIP(), calibrate=lambda: 3.0), "calibrate: .*float"),
-        (lambda m: dsr.sparsify(m, dsr.SNIP(), calibrate=lambda: torch.ones(2)), "calibrate"),
-        (
-            lambda m: dsr.sparsify(
-                m, dsr.SNIP(), calibrate=lambda: torch.ones((), requires_grad=True) * 2
-            ),
-            "depends on no sparse weight",
+REFUSED = [
+    (lambda m: dsr.sparsify(m, dsr.SNIP()), TypeError, "calibrate: SNIP needs"),
+    (lambda m: dsr.sparsify(m, dsr.SNIP(), calibrate=lambda: 3.0), TypeError, "calibrate: .*float"),
+    (
+        lambda m: dsr.sparsify(m, dsr.SNIP(), calibrate=lambda: torch.ones(2)),
+        TypeError,
+        r"calibrate: .*shape \[2\]",
+    ),
+    (
+        lambda m: dsr.sparsify(
+            m, dsr.SNIP(), calibrate=lambda: torch.ones((), requires_grad=True) * 2
         ),
-        (lambda m: dsr.sparsify(m, dsr.Static(), calibrate=lambda: 0), "calibrate: Static"),
-        (lambda m: dsr.sparsify(m, dsr.Compressed()), "total_steps: Compressed"),
-        (lambda m: dsr.sparsify(m, dsr.Compressed(), total_steps=9, masks={}), "masks: Compressed"),
-        (lambda m: dsr.Compressed(begin=0.9, end=0.5), "begin"),
-        (lambda m: dsr.Compressed(schedule="linear"), "schedule: expected one of cubic"),
-        (lambda m: dsr.RigL(decay="exp"), "decay: expected one of cosine"),
-        (lambda m: dsr.SparseMomentum(redistribution="x"), "redistribution: expected one of"),
-        (lambda m: dsr.SparseMomentum(growth="x"), "growth: expected one of"),
-        (lambda m: Stepwise((1, 2), (0.0,)), "values, starts"),
-        (lambda m: Stepwise((1, 2), (0.0, 0.0)), "starts: expected rising"),
-        (lambda m: Decay(0.5).at(3, None), "total_steps"),
-    ],
-)
-def test_refused_by_name(call, text):
-    with pytest.raises((ValueError, TypeError), match=text):
-        call(mlp())
+        ValueError,
+        "calibrate: its loss depends on no sparse weight",
+    ),
+    (
+        lambda m: dsr.sparsify(m, dsr.Static(), calibrate=lambda: 0),
+        ValueError,
+        "calibrate: Static does not look",
+    ),
+    (lambda m: dsr.sparsify(m, dsr.Compressed()), ValueError, "total_steps: Compressed"),
+    (
+        lambda m: dsr.sparsify(m, dsr.Compressed(), total_steps=9, masks={}),
+        ValueError,
+        "masks: Compressed starts dense",
+    ),
+    (lambda m: dsr.Compressed(begin=0.9, end=0.5), ValueError, "begin: .*got 0.9"),
+    (lambda m: dsr.Compressed(schedule="linear"), ValueError, "schedule: expected one of cubic"),
+    (lambda m: dsr.Compressed(iterations=0), ValueError, "iterations: .*got 0"),
+    (lambda m: dsr.Compressed().prune_steps(None), ValueError, "total_steps: needed by Compressed"),
+    (lambda m: dsr.SET().due(3, None), ValueError, "total_steps: needed where period is None"),
+    (lambda m: dsr.RigL(decay="exp"), ValueError, "decay: expected one of cosine"),
+    (lambda m: dsr.SparseMomentum(redistribution="x"), ValueError, "redistribution: expected one"),
+    (lambda m: dsr.SparseMomentum(growth="x"), ValueError, "growth: expected one of"),
+    (lambda m: Stepwise((1, 2), (0.0,)), ValueError, "values, starts"),
+    (lambda m: Stepwise((1, 2), (0.0, 0.0)), ValueError, "starts: expected rising"),
+    (lambda m: Decay(0.5).at(3, None), ValueError, "total_steps: needed by a cosine decay"),
+]
+
+
+@pytest.mark.parametrize(("call", "error", "text"), REFUSED, ids=[case[2] for case in REFUSED])
+def test_refused_by_name_with_nothing_changed(call, error, text):
+    model = mlp()
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    with pytest.raises(error, match=text):
+        call(model)
+    for parameter, old in zip(model.parameters(), before, strict=True):
+        assert torch.equal(parameter, old)
+        assert parameter.grad is None
+    dsr.sparsify(model, dsr.Static(0.5))  # nothing was claimed
+
+
+@pytest.mark.parametrize("redistribution", ["magnitude", "nonzeros", "none"])
+def test_ablations_of_sparse_momentum_redistribute_by_their_measure(redistribution):
+    method = dsr.SparseMomentum(
+        0.8, period=1, stop=None, decay="constant", redistribution=redistribution, growth="random"
+    )
+    model = mlp()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0, momentum=0.9)
+    sparse = dsr.sparsify(model, method, optimizer=optimizer)
+    before = sparse.masks()
+    measure = {
+        name: float(parameter.detach()[before[name]].abs().mean())
+        for name, parameter in _named(model, sparse).items()
+    }
+    active = {name: int(mask.sum()) for name, mask in before.items()}
+    pruned = {name: -(-count // 5) for name, count in active.items()}
+    train(model, sparse, optimizer, 1)
+    for name, mask in sparse.masks().items():
+        grown = int(mask.sum()) - active[name] + pruned[name]
+        if redistribution == "none":
+            assert grown == pruned[name]
+            continue
+        shares = active if redistribution == "nonzeros" else measure
+        share = shares[name] / sum(shares.values())
+        assert abs(grown - sum(pruned.values()) * share) < 1

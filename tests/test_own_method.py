@@ -182,6 +182,62 @@ def test_a_rule_that_answers_wrongly_is_named_and_nothing_moves(wrong):
     assert_promises(model, sparse, sparse.budget)
 
 
+class CountsTooEarly(dsr.Prune):
+    def select(self, param):
+        raise AssertionError
+
+    def apply(self, reallocation):
+        return reallocation.pruned
+
+
+def test_counts_are_not_there_before_pruning():
+    model = mlp()
+    method = Mistaken(0.5, period=1, stop=None, prune=CountsTooEarly())
+    sparse = dsr.sparsify(model, method)
+    optimizer = OPTIMIZERS["sgd"](model.parameters())
+    sparse.attach(optimizer)
+    with pytest.raises(RuntimeError, match="known after the prune rule only"):
+        train(model, sparse, optimizer, 1)
+    assert sparse.stats().reallocations == 0
+    assert_promises(model, sparse, sparse.budget)
+
+
+class Transposed(dsr.Grow):
+    """Scores in another memory order than the weight's, largest in the last column."""
+
+    def score(self, param):
+        rows, columns = param.shape
+        return torch.arange(columns, dtype=torch.float32).repeat(rows, 1).t().contiguous().t()
+
+
+def test_rules_of_ones_own_prune_and_grow_in_the_weights_memory_order():
+    model = mlp()
+    method = Mistaken(0.9, period=1, stop=None, prune=OldestHalf(), grow=Transposed())
+    sparse = dsr.sparsify(model, method, include="0")
+    optimizer = OPTIMIZERS["momentum"](model.parameters())
+    sparse.attach(optimizer)
+    before = sparse.masks()["0.weight"]
+    train(model, sparse, optimizer, 1)
+    after = sparse.masks()["0.weight"]
+    assert not (after & before)[: len(before) // 2].any()
+    grown = (after & ~before).nonzero()[:, 1]
+    places = (~before).nonzero()[:, 1].sort(descending=True).values
+    assert torch.equal(grown.sort(descending=True).values, places[: len(grown)])
+    assert_promises(model, sparse, sparse.budget)
+
+
+def test_a_rule_of_ones_own_prunes_with_random_growth():
+    model = mlp()
+    sparse = dsr.sparsify(model, Mistaken(0.8, period=1, stop=None, prune=OldestHalf()))
+    optimizer = OPTIMIZERS["momentum"](model.parameters())
+    sparse.attach(optimizer)
+    before = sparse.masks()
+    train(model, sparse, optimizer, 1)
+    for name, mask in sparse.masks().items():
+        assert not (mask & before[name])[: len(mask) // 2].any()
+    assert_promises(model, sparse, sparse.budget)
+
+
 def test_registration_refuses_a_taken_name_and_a_stranger():
     with pytest.raises(ValueError, match="'dsr' is taken by DSR"):
         dsr.register_method("dsr")(Halves)

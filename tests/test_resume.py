@@ -56,6 +56,7 @@ def resume_in_this_process(directory: str, method: str, optimizer: str, net: str
         ("set", "nesterov", "convnet"),
         ("rigl", "momentum", "convnet"),
         ("sparse-momentum", "adam", "mlp"),
+        ("deepr", "nesterov", "convnet"),
         ("compressed", "nesterov", "mlp"),
         ("snip", "sgd", "convnet"),
         ("static", "rmsprop", "mlp"),
@@ -85,7 +86,7 @@ def test_resume_in_a_second_process_is_bit_exact(tmp_path, method, optimizer, ne
     )
     resumed = torch.load(tmp_path / "final.pt", weights_only=False)
     assert_same(resumed, final(whole))
-    moves = {"compressed": 4} | dict.fromkeys(FIXED, 0)
+    moves = {"compressed": 4, "deepr": 20} | dict.fromkeys(FIXED, 0)
     assert whole["sparse"].stats().reallocations == moves.get(method, 6)
 
 
@@ -132,7 +133,10 @@ def _corrupt(key, value):
         (_corrupt("version", 0), "version"),
         (_corrupt("step", -1), "step"),
         (_corrupt("reallocations", 1.5), "reallocations"),
+        (_corrupt("reallocations", 2**63), "reallocations"),
         (_corrupt("budget", 1), "budget"),
+        (lambda s: s.update(budget=float(s["budget"])), "budget"),
+        (lambda s: s["masks"].update(ghost=torch.zeros(1, dtype=torch.uint8)), "ghost"),
         (_corrupt("threshold", 0.5), "threshold"),
         (_corrupt("moved", torch.zeros(2)), "moved"),
         (_corrupt("masks", {}), "0.weight"),

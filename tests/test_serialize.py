@@ -177,6 +177,10 @@ def test_parameters_and_lazily_negated_tensors_are_plain_data():
 Point = namedtuple("Point", "x y")
 
 
+class Subclass(torch.Tensor):
+    """Its own kind would be lost."""
+
+
 @pytest.mark.parametrize(
     "value",
     [
@@ -195,6 +199,7 @@ Point = namedtuple("Point", "x y")
         torch.zeros(2, dtype=torch.complex64),
         torch.eye(2).to_sparse(),
         torch.zeros(2, device="meta"),
+        torch.zeros(2).as_subclass(Subclass),
         {1.5: 0},
         {True: 0},
         {None: 0},

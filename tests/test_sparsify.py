@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from nets import convnet, is_positive_zero, mlp
-from torch import nn
+from nets import convnet, is_positive_zero, make_sparse, mlp
+from torch import distributed, nn
 
 import dsr
 
@@ -150,3 +150,13 @@ def test_moving_the_model_takes_the_masks_along():
     model(torch.randn(2, 12, dtype=torch.bfloat16)).sum().backward()
     optimizer.step()
     assert sparse.stats().reallocations == 1
+
+
+def test_saliencies_of_a_single_rank_are_its_own():
+    alone = make_sparse(mlp(), dsr.SNIP(0.8)).masks()
+    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+    try:
+        reduced = make_sparse(mlp(), dsr.SNIP(0.8)).masks()
+    finally:
+        distributed.destroy_process_group()
+    assert all(torch.equal(mask, reduced[name]) for name, mask in alone.items())

@@ -1,6 +1,7 @@
 """Training 2N epochs equals training N, being killed, and resuming: bit for bit."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import torch
 
 from dsr.cli import main
 from dsr.experiments import RunConfig, Training, run
+from dsr.experiments.recipe import deterministic
 from dsr.methods import METHODS
 
 EPOCHS, KILLED_IN = 8, 5
@@ -31,7 +33,7 @@ class KilledError(Exception):
 
 
 def settings(method="dsr"):
-    options = {} if method in ("static", "dense", "snip", "compressed") else {"period": 3}
+    options = {"period": 3} if "period" in METHODS[method].__dataclass_fields__ else {}
     sparsity = None if method == "dense" else 0.95
     return RunConfig(epochs=EPOCHS, method=method, sparsity=sparsity, options=options)
 
@@ -184,3 +186,16 @@ def test_global_random_state_is_neither_used_nor_changed(straight):
     run(settings(), progress=lambda row: losses.append(row["train_loss"]))
     assert torch.equal(torch.rand(3), expected)
     assert losses == [row["train_loss"] for row in rows(straight)]
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_on_a_gpu_algorithms_are_deterministic_while_it_trains(before, monkeypatch):
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
+    torch.use_deterministic_algorithms(before)
+    try:
+        with deterministic(torch.device("cuda")):
+            assert torch.are_deterministic_algorithms_enabled()
+            assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"  # the user's choice stands
+        assert torch.are_deterministic_algorithms_enabled() == before
+    finally:
+        torch.use_deterministic_algorithms(False)

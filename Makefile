@@ -7,11 +7,15 @@ INSTALLED := $(VENV)/.installed
 BUILT := $(VENV)/.built
 NATIVE := $(wildcard csrc/* csrc/*/*)
 CPP := $(wildcard csrc/*.h csrc/*.cpp csrc/*/*.h csrc/*/*.cpp csrc/*/*.cu tests/native/*.cpp)
+# Where every line and every branch has to be tested: what selects, counts and saves.
+EXACT := dsr/selection dsr/distributions dsr/reallocate dsr/checkpoint_state dsr/checkpoint_parts
+EXACT += dsr/checkpoints dsr/checkpoint_files dsr/serialize dsr_kernels/fractions dsr_kernels/layout
+EXACT += dsr_kernels/mask dsr_kernels/checks dsr_kernels/ops/* dsr_kernels/reference/*
 RUNS ?= runs
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help env build train test lint format bench test-gpu bench-gpu clean
+.PHONY: help env build train test coverage lint format bench test-gpu bench-gpu clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -25,6 +29,11 @@ train: $(BUILT)  ## compare methods on the built-in digits: a table and a pictur
 
 test: $(BUILT)  ## run the tests
 	@$(BIN)/python -m pytest -n $(WORKERS)
+
+coverage: $(BUILT)  ## run the tests and report what they reach; fails where that is too little
+	@$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=
+	@$(BIN)/coverage report
+	@$(BIN)/coverage report --fail-under=100 --include="$$(echo $(EXACT:%='*/%.py') | tr ' ' ,)"
 
 lint: $(INSTALLED)  ## check style and types
 	$(BIN)/ruff check .

@@ -1,106 +1,113 @@
-"""Times every registered case and prints a table; ``python -m benchmarks.run --help``."""
+"""Times ops beside what people use today and prints a table a case."""
 
 from __future__ import annotations
 
 import argparse
-import csv
-import json
-import platform
-import subprocess
 import sys
-from collections.abc import Callable
-from datetime import datetime, timezone
+from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import torch
-from torch.utils.benchmark import Timer
 
-from benchmarks.registry import Case, cases
+from benchmarks.registry import OPS
+from benchmarks.report import Row, print_rows, rows_of, write_csv, write_machine
+from benchmarks.shapes import CPU_NETS, NETS, net
+from benchmarks.timing import time_case
 
-COLUMNS = ("op", "case", "provider", "median_us", "iqr_us", "speedup", "bytes_per_s", "of_copy")
+PICTURE = "times.png"
+DEVICES = ("cpu", "cuda")
 
 
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    parser.add_argument("--out", type=Path, help="folder for results.csv and machine.json")
-    parser.add_argument("--seconds", type=float, default=0.2, help="time spent on each provider")
-    options = parser.parse_args(argv)
-    rows = []
-    for case in cases(torch.device(options.device)):
-        case_rows = time_case(case, options.seconds)
-        print_rows(case_rows)
-        rows += case_rows
+class Parser(argparse.ArgumentParser):
+    """A wrong argument gives one line and exit code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = Parser(prog="benchmarks.run", description=__doc__)
+    parser.add_argument("--device", default="cpu", help=" or ".join(DEVICES))
+    parser.add_argument("--ops", default=",".join(OPS), help="of %(default)s")
+    parser.add_argument("--nets", help=f"of {','.join(NETS)}; on a CPU all but the last")
+    parser.add_argument("--sparsity", default="0.9", help="one or more, with commas")
+    parser.add_argument("--seconds", type=_seconds, default=0.2, help="spent on each provider")
+    parser.add_argument("--out", type=Path, help="folder for CSV files, machine.json and a picture")
+    options = parser.parse_args(arguments)
+    if options.device not in DEVICES:
+        parser.error(f"--device: expected {' or '.join(DEVICES)}, got {options.device!r}")
+    if options.device == "cuda" and not torch.cuda.is_available():
+        parser.error("--device: torch sees no CUDA device")
+    device = torch.device(options.device)
+    nets = options.nets or ",".join(CPU_NETS if device.type == "cpu" else NETS)
+    try:
+        ops = _names(options.ops, OPS, "--ops")
+        nets = _names(nets, NETS, "--nets")
+        sparsities = _sparsities(options.sparsity)
+    except ValueError as error:
+        parser.error(str(error))
     if options.out is not None:
-        write(rows, options.out, options.device)
+        options.out.mkdir(parents=True, exist_ok=True)
+    rows = _time(ops, nets, sparsities, device, options.seconds)
+    if options.out is not None:
+        write_csv(rows, options.out)
+        write_machine(options.out, device, f"python -m benchmarks.run {' '.join(arguments)}")
+        _draw(rows, options.out)
     return 0
 
 
-def time_case(case: Case, seconds: float) -> list[dict[str, object]]:
-    """One row a provider. Timings are of eager calls, Python included."""
-    timings = {name: measure(run, seconds) for name, run in case.providers.items()}
-    ours = next(iter(timings.values()))[0]
-    elements = case.copied_elements
-    copy_speed = 8 * elements / timings["copy"][0]
-    rows = []
-    for name, (median, spread) in timings.items():
-        speed = (8 * elements if name == "copy" else case.moved_bytes) / median
-        rows.append(
-            {
-                "op": case.op,
-                "case": case.name,
-                "provider": name,
-                "median_us": round(median * 1e6, 2),
-                "iqr_us": round(spread * 1e6, 2),
-                "speedup": round(median / ours, 2),
-                "bytes_per_s": round(speed),
-                "of_copy": round(speed / copy_speed, 3),
-            }
-        )
+def _time(
+    ops: Sequence[str],
+    nets: Sequence[str],
+    sparsities: Sequence[float],
+    device: torch.device,
+    seconds: float,
+) -> list[Row]:
+    rows: list[Row] = []
+    for op in ops:
+        for name in nets:
+            for sparsity in sparsities:
+                case = OPS[op].build(net(name), sparsity, device)
+                of_case = rows_of(case, time_case(case, seconds, device))
+                print_rows(of_case)
+                rows += of_case
     return rows
 
 
-def measure(run: Callable[[], object], seconds: float) -> tuple[float, float]:
-    """Median and interquartile range of a call in seconds. On a GPU the timer synchronises."""
-    run()
-    timer = Timer("run()", globals={"run": run}, num_threads=torch.get_num_threads())
-    measured = timer.blocked_autorange(min_run_time=seconds)
-    return measured.median, measured.iqr
+def _draw(rows: Sequence[Row], out: Path) -> None:
+    try:
+        from benchmarks.plot import plot_times
+    except ImportError as error:
+        print(f"no picture: {error}")
+        return
+    plot_times(rows, out / PICTURE)
 
 
-def print_rows(rows: list[dict[str, object]]) -> None:
-    print(f"\n{rows[0]['op']}: {rows[0]['case']}")
-    print(f"  {'provider':<18}{'median us':>12}{'iqr us':>10}{'time/ours':>11}{'of copy':>9}")
-    for row in rows:
-        print(
-            f"  {row['provider']:<18}{row['median_us']:>12}{row['iqr_us']:>10}"
-            f"{row['speedup']:>11}{row['of_copy']:>9}"
-        )
+def _names(text: str, known: Collection[str], option: str) -> list[str]:
+    names = list(dict.fromkeys(text.split(",")))
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{option}: expected some of {', '.join(known)}, got {name!r}")
+    return names
 
 
-def write(rows: list[dict[str, object]], out: Path, device: str) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / "results.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
-    (out / "machine.json").write_text(json.dumps(machine(device), indent=2) + "\n")
+def _sparsities(text: str) -> list[float]:
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        values = [-1.0]
+    if not all(0 <= value < 1 for value in values):
+        raise ValueError(f"--sparsity: expected numbers in [0, 1) with commas, got {text!r}")
+    return values
 
 
-def machine(device: str) -> dict[str, object]:
-    """Where and with what the numbers were taken."""
-    gpu = torch.cuda.get_device_name() if device == "cuda" else None
-    git = ["git", "describe", "--always", "--dirty"]
-    commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
-    return {
-        "commit": commit or None,
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "device": gpu or platform.processor() or platform.machine(),
-        "threads": torch.get_num_threads(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "cuda": torch.version.cuda,
-    }
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
+    return value
 
 
 if __name__ == "__main__":

@@ -1,0 +1,69 @@
+"""Fill the tables of docs/experiments.md: `python -m benchmarks.experiments.tables`.
+
+A table stands between `<!-- NAME.csv -->` and `<!-- end -->`. With `--check` nothing is written,
+and the exit code is 1 if a table is not what the results say.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from benchmarks.experiments.picture import summary
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "experiments.md"
+RESULTS = Path(__file__).parents[1] / "results" / "experiments"
+MARKED = re.compile(r"(<!-- ([\w-]+)\.csv -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def main() -> int:
+    """Fill the tables, or check them."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; 1 if one is stale")
+    check = parser.parse_args().check
+    text = DOCUMENT.read_text()
+    new = filled(text)
+    if not check:
+        DOCUMENT.write_text(new)
+    elif new != text:
+        print("docs/experiments.md: a table is not what the results say; run this without --check")
+        return 1
+    return 0
+
+
+def filled(text: str) -> str:
+    """The document with every marked table made anew."""
+    return MARKED.sub(lambda match: f"{match[1]}{table(match[2])}{match[3]}", text)
+
+
+def table(name: str) -> str:
+    """The Markdown table of one CSV file of the results."""
+    frame = pd.read_csv(RESULTS / f"{name}.csv")
+    if "test_accuracy" not in frame:
+        return _markdown(
+            list(frame.columns), [[str(value) for value in row] for row in frame.values]
+        )
+    rows = summary(frame)
+    keys = [column for column in rows.columns if column not in ("mean", "std", "explored", "seeds")]
+    lines = [
+        [
+            *(str(row[key]) for key in keys),
+            f"{row['mean']:.1f} ± {row['std']:.1f}",
+            f"{row['explored']:.1f}",
+            str(int(row["seeds"])),
+        ]
+        for row in rows.iloc
+    ]
+    return _markdown([*keys, "test accuracy, %", "explored, %", "seeds"], lines)
+
+
+def _markdown(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

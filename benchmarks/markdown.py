@@ -1,0 +1,214 @@
+"""Tables in Markdown, made from the committed CSV files so that no number is typed by hand."""
+
+from __future__ import annotations
+
+import csv
+import json
+import statistics
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from benchmarks.case import Target
+from benchmarks.registry import OPS
+
+Row = dict[str, str]
+NET_NAMES = {
+    "lenet-300-100": "LeNet-300-100",
+    "wrn-28-2": "WRN-28-2",
+    "resnet50": "ResNet-50",
+    "64m": "64 M",
+}
+RIVALS = ("authors", "eager", "compiled")
+NOT_MEASURED = "Not measured yet."
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a CSV file; none if there is no such file."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def table(head: Sequence[str], lines: Iterable[Sequence[str]], left: int = 1) -> str:
+    """A Markdown table; columns after the first ``left`` are numbers."""
+    rule = ["---" if i < left else "---:" for i in range(len(head))]
+    return "\n".join("| " + " | ".join(line) + " |" for line in (head, rule, *lines))
+
+
+def machine_text(folder: Path) -> str:
+    """What the numbers of a folder were taken on."""
+    path = folder / "machine.json"
+    if not path.exists():
+        return NOT_MEASURED
+    m = json.loads(path.read_text())
+    return (
+        f"Measured on {m['date'][:10]} at commit {m['commit']} on {m['device']}, {m['cores']} "
+        f"cores, {m['threads']} threads, Python {m['python']}, torch {m['torch']}, NumPy "
+        f"{m['numpy']}, by `{m['command']}`."
+    )
+
+
+def op_text(op: str, rows: Sequence[Row]) -> str:
+    """All providers of one op, a column a net, and how far its targets are reached."""
+    if not rows:
+        return NOT_MEASURED
+    cases = _cases(rows)
+    lines = []
+    for provider in dict.fromkeys(row["provider"] for row in rows):
+        cells = [_cell(find(case, provider)) for case in cases.values()]
+        lines.append([_shown(provider), *cells])
+    head = ["median, and how many times ours", *(_label(key, cases) for key in cases)]
+    parts = [table(head, lines)]
+    limits = [_limit(_label(key, cases), case) for key, case in cases.items()]
+    parts += [" ".join(text for text in limits if text)]
+    *_, (largest, last) = cases.items()
+    results = [_target_text(target, last) for target in OPS[op].targets]
+    if results:
+        parts.append(f"Asked of it on {_label(largest, cases)}: {'; '.join(results)}.")
+    return "\n\n".join(part for part in parts if part)
+
+
+def summary_text(ops: dict[str, list[Row]]) -> str:
+    """One line an op: the largest net's time, its best rivals, its distance from the limit."""
+    lines = []
+    for op, rows in ops.items():
+        if not rows:
+            continue
+        *_, case = _cases(rows).values()
+        ours = case[0]
+        eager, authors = fastest(case, "eager"), fastest(case, "authors")
+        met = [reached(target, case) >= target.factor for target in OPS[op].targets]
+        lines.append(
+            [
+                f"`{op}`",
+                _time(ours["median_us"]),
+                _times(eager) + (f", {eager['provider']}" if eager else ""),
+                _times(authors),
+                ours["of_copy"] and f"{float(ours['of_copy']):.2g}",
+                ", ".join(
+                    f"{target.factor:g}x {target.against}: {'met' if ok else 'missed'}"
+                    for target, ok in zip(OPS[op].targets, met, strict=True)
+                ),
+            ]
+        )
+    head = ["op", "ours", "fastest eager", "authors' way", "of copy", "asked"]
+    return table(head, lines) if lines else NOT_MEASURED
+
+
+def losses_text(ops: dict[str, list[Row]]) -> str:
+    """Every case in which something was faster than ours, and the fastest that was."""
+    lines = []
+    for op, rows in ops.items():
+        cases = _cases(rows)
+        for key, case in cases.items():
+            found = [row for kind in RIVALS if (row := fastest(case, kind))]
+            best = min(found, key=lambda row: float(row["median_us"]), default=None)
+            if best and best["speedup"] and float(best["speedup"]) < 1:
+                lines.append(
+                    f"- `{op}` on {_label(key, cases)}: {best['provider']} takes "
+                    f"{_time(best['median_us'])}, ours {_time(case[0]['median_us'])}."
+                )
+    return "\n".join(lines) or ("None." if any(ops.values()) else NOT_MEASURED)
+
+
+def accuracy_text(runs: Sequence[Row]) -> str:
+    """Test accuracy by initial allocation, sparsity and method."""
+    if not runs:
+        return NOT_MEASURED
+    sparse = [run for run in runs if run["method"] != "dense"]
+    methods = list(dict.fromkeys(run["method"] for run in sparse))
+    lines = []
+    for key in dict.fromkeys((run["distribution"], run["sparsity"]) for run in sparse):
+        here = [run for run in sparse if (run["distribution"], run["sparsity"]) == key]
+        cells = [_accuracy([r for r in here if r["method"] == method]) for method in methods]
+        lines.append([*key, *cells])
+    text = table(["initial allocation", "sparsity", *methods], lines, left=2)
+    dense = [run for run in runs if run["method"] == "dense"]
+    return f"{text}\n\nDense: {_accuracy(dense)}." if dense else text
+
+
+def find(case: Sequence[Row], provider: str) -> Row | None:
+    return next((row for row in case if row["provider"] == provider), None)
+
+
+def fastest(case: Sequence[Row], kind: str) -> Row | None:
+    """The fastest provider of a kind."""
+    rows = [row for row in case if row["kind"] == kind and row["median_us"]]
+    return min(rows, key=lambda row: float(row["median_us"]), default=None)
+
+
+def reached(target: Target, case: Sequence[Row]) -> float:
+    """How many times faster than the target's rival ours was; 0 if one of them did not run."""
+    rival = find(case, target.against) or fastest(case, target.against)
+    return float(rival["speedup"]) if rival and rival["speedup"] else 0.0
+
+
+def _cases(rows: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
+    cases: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        cases.setdefault((row["net"], row["sparsity"]), []).append(row)
+    return cases
+
+
+def _label(key: tuple[str, str], cases: Iterable[tuple[str, str]]) -> str:
+    name = NET_NAMES.get(key[0], key[0])
+    return f"{name}, {key[1]}" if len({sparsity for _, sparsity in cases}) > 1 else name
+
+
+def _shown(provider: str) -> str:
+    return f"**{provider}**" if provider.startswith("dsr") else provider
+
+
+def _cell(row: Row | None) -> str:
+    if row is None:
+        return ""
+    if row["error"]:
+        return f"cannot run: {row['error']}"
+    times = "" if row["kind"] in ("ours", "copy") else _times(row)
+    return f"{_time(row['median_us'])} {f'({times})' if times else ''}".strip()
+
+
+def _limit(label: str, case: Sequence[Row]) -> str:
+    ours, copy = case[0], fastest(case, "copy")
+    if copy is None or not ours["of_copy"]:
+        return ""
+    moved, of_copy = int(ours["bytes"]), float(ours["of_copy"])
+    speed = int(copy["bytes"]) / float(copy["median_us"]) / 1e3
+    limit = _time(str(float(ours["median_us"]) * of_copy))
+    return (
+        f"{label}: {moved / 1e6:.4g} MB must move, {limit} at the {speed:.3g} GB/s of the copy; "
+        f"{of_copy:.2g} of that speed."
+    )
+
+
+def _target_text(target: Target, case: Sequence[Row]) -> str:
+    rival = {"eager": "the fastest eager way", "authors": "the authors' way at its fastest"}
+    against, factor = rival.get(target.against, target.against), reached(target, case)
+    outcome = "met" if factor >= target.factor else "missed"
+    return f"{target.factor:g} times {against}, reached {_digits(factor)}: **{outcome}**"
+
+
+def _times(row: Row | None) -> str:
+    return f"{_digits(float(row['speedup']))}x" if row and row["speedup"] else ""
+
+
+def _time(microseconds: str) -> str:
+    value = float(microseconds or 0)
+    for unit, size in (("s", 1e6), ("ms", 1e3)):
+        if value >= size:
+            return f"{_digits(value / size)} {unit}"
+    return f"{_digits(value)} us" if value else ""
+
+
+def _digits(value: float) -> str:
+    """Three significant digits, never an exponent."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _accuracy(runs: Sequence[Row]) -> str:
+    values = [100 * float(run["test_accuracy"]) for run in runs]
+    if not values:
+        return "-"
+    spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.1f}{spread}"

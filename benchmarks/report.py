@@ -1,0 +1,119 @@
+"""What a run of the benchmarks leaves: rows, printed tables, CSV files and where they come from."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.case import Case
+from benchmarks.timing import Measurement
+
+COLUMNS = (
+    "op",
+    "net",
+    "sparsity",
+    "provider",
+    "kind",
+    "calls",
+    "median_us",
+    "iqr_us",
+    "speedup",
+    "bytes",
+    "of_copy",
+    "error",
+)
+Row = dict[str, object]
+MACHINE = "machine.json"
+
+
+def rows_of(case: Case, measurements: Sequence[Measurement]) -> list[Row]:
+    """One row a provider.
+
+    ``speedup`` is the provider's time over ours. ``bytes`` is what must be moved at least, and
+    ``of_copy`` what fraction of the copy's time that would take of the provider's time: both are
+    empty for a case that moves next to nothing.
+    """
+    copied = 8 * case.copied_elements
+    copy = next((m for m in measurements if m.provider.kind == "copy" and not m.error), None)
+    ours = measurements[0]
+    rows = []
+    for m in measurements:
+        row: Row = {
+            "op": case.op,
+            "net": case.net,
+            "sparsity": case.sparsity,
+            "provider": m.provider.name,
+            "kind": m.provider.kind,
+            "calls": len(m.seconds),
+            "error": m.error,
+        }
+        if not m.error:
+            row["median_us"] = round(1e6 * m.median, 2)
+            row["iqr_us"] = round(1e6 * m.iqr, 2)
+            if not ours.error:
+                row["speedup"] = round(m.median / ours.median, 3)
+        moved = copied if m is copy else case.moved_bytes
+        if moved:
+            row["bytes"] = moved
+            if copy is not None and not m.error:
+                row["of_copy"] = round(moved / copied * copy.median / m.median, 4)
+        rows.append(row)
+    return rows
+
+
+def print_rows(rows: Sequence[Row]) -> None:
+    first = rows[0]
+    print(f"\n{first['op']}: {first['net']}, sparsity {first['sparsity']}")
+    print(f"  {'':<36}{'ms':>10}{'iqr':>9}{'x ours':>9}{'of copy':>9}")
+    for row in rows:
+        if row["error"]:
+            print(f"  {row['provider']!s:<36}cannot run: {row['error']}")
+            continue
+        times = [f"{float(str(row[name])) / 1e3:.3f}" for name in ("median_us", "iqr_us")]
+        speedup, of_copy = row.get("speedup", ""), row.get("of_copy", "")
+        print(f"  {row['provider']!s:<36}{times[0]:>10}{times[1]:>9}{speedup:>9}{of_copy:>9}")
+
+
+def write_csv(rows: Sequence[Row], out: Path) -> None:
+    """One file an op, replaced as a whole."""
+    for op in dict.fromkeys(str(row["op"]) for row in rows):
+        with (out / f"{op}.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, COLUMNS)
+            writer.writeheader()
+            writer.writerows(row for row in rows if row["op"] == op)
+
+
+def write_machine(out: Path, device: torch.device, command: str) -> None:
+    """Where, when, with what and by which command the numbers were taken."""
+    git = ["git", "describe", "--always", "--dirty"]
+    root = Path(__file__).parent
+    done = subprocess.run(git, cwd=root, capture_output=True, text=True, check=False)
+    machine = {
+        "commit": done.stdout.strip() or None,
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "command": command,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "numpy": np.__version__,
+        "cuda": torch.version.cuda,
+    }
+    (out / MACHINE).write_text(json.dumps(machine, indent=2) + "\n")
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

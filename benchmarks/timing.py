@@ -1,0 +1,121 @@
+"""How providers are timed: in turns, each call by itself, what a call changed put back between."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from benchmarks.case import Case, Provider
+
+MIN_CALLS = 3
+SLOW_SECONDS = 5.0  # a first call that takes longer is the only one
+MAX_CALLS = 100
+WALL_FACTOR = 5  # time with putting back may be this many times the time measured
+STAYS_IN_CACHE_BYTES = 1 << 25
+EVICTING_BYTES = 1 << 26
+
+
+@dataclass
+class Measurement:
+    """All timings of one provider, in seconds; or why there are none."""
+
+    provider: Provider
+    seconds: list[float] = field(default_factory=list)
+    wall: float = 0.0
+    error: str = ""
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.seconds)
+
+    @property
+    def iqr(self) -> float:
+        if len(self.seconds) < 2:
+            return 0.0
+        quarters = statistics.quantiles(self.seconds, n=4)
+        return quarters[2] - quarters[0]
+
+    def wants_more(self, budget: float) -> bool:
+        calls = len(self.seconds)
+        if self.error or calls >= MAX_CALLS:
+            return False
+        if calls == 1 and self.median > SLOW_SECONDS:
+            return False
+        spent = sum(self.seconds) >= budget or self.wall >= WALL_FACTOR * budget
+        return calls < MIN_CALLS or not spent
+
+
+def time_case(case: Case, budget: float, device: torch.device) -> list[Measurement]:
+    """Time every provider of a case for about ``budget`` seconds each.
+
+    They take turns, so that a slow minute of the machine slows all of them. Where the weights of
+    the net do not stay in cache during training, the caches are emptied before each call.
+    """
+    evict = _Evictor(device, 4 * case.copied_elements > STAYS_IN_CACHE_BYTES)
+    measurements = [_warmed(provider, device) for provider in case.providers]
+    gc.collect()
+    gc.disable()
+    try:
+        while waiting := [m for m in measurements if m.wants_more(budget)]:
+            _take_turns(waiting, evict, device)
+    finally:
+        gc.enable()
+    return measurements
+
+
+def _warmed(provider: Provider, device: torch.device) -> Measurement:
+    """Run once and check the result: a provider that is wrong is not timed."""
+    measurement = Measurement(provider)
+    try:
+        _wait(device)
+        start = time.perf_counter()
+        result = provider.run()
+        _wait(device)
+        seconds = time.perf_counter() - start
+        if provider.check is not None:
+            provider.check(result)
+        if seconds > SLOW_SECONDS:
+            measurement.seconds.append(seconds)
+    except Exception as error:  # whatever a baseline raises becomes its row
+        lines = str(error).strip().splitlines() or [""]
+        measurement.error = f"{type(error).__name__}: {lines[0]}".strip(": ")
+    if provider.restore is not None:
+        provider.restore()
+    return measurement
+
+
+def _take_turns(waiting: Sequence[Measurement], evict: _Evictor, device: torch.device) -> None:
+    for measurement in waiting:
+        provider = measurement.provider
+        begin = time.perf_counter()
+        evict()
+        _wait(device)
+        start = time.perf_counter()
+        result = provider.run()
+        _wait(device)
+        stop = time.perf_counter()
+        del result
+        if provider.restore is not None:
+            provider.restore()
+        measurement.seconds.append(stop - start)
+        measurement.wall += time.perf_counter() - begin
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+class _Evictor:
+    """Fills the caches with something else."""
+
+    def __init__(self, device: torch.device, wanted: bool) -> None:
+        self.buffer = torch.empty(EVICTING_BYTES if wanted else 0, dtype=torch.uint8, device=device)
+
+    def __call__(self) -> None:
+        self.buffer.add_(1)

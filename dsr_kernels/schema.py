@@ -7,12 +7,10 @@ This table is the contract. ``tests/test_symmetry.py`` holds the tree against it
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 BACKENDS = ("cuda", "triton", "cpu", "reference")
 
-_NATIVE_LATER = "not written yet; the C++ and GPU kernels of the reallocation ops come next"
-_ONLY_REFERENCE = dict.fromkeys(("cuda", "triton", "cpu"), _NATIVE_LATER)
 _GPU_LATER = "not written yet; the GPU kernels of the reallocation ops come next"
 _NO_GPU_YET = dict.fromkeys(("cuda", "triton"), _GPU_LATER)
 
@@ -23,8 +21,8 @@ class OpSchema:
 
     name: str
     signature: str
-    backends: tuple[str, ...] = ("reference",)
-    missing: dict[str, str] = field(default_factory=lambda: dict(_ONLY_REFERENCE))
+    backends: tuple[str, ...]
+    missing: dict[str, str]
 
     def __post_init__(self) -> None:
         if set(self.backends) | set(self.missing) != set(BACKENDS):

@@ -53,7 +53,7 @@ TRAIN = [
     ("-o keep_state=yes", "-o keep_state:", "expected true or false, got 'yes'"),
     ("-o period=5 -o period=6", "-o period:", "twice"),
     ("-o sparsity=0.5", "-o:", "use --sparsity"),
-    ("--method static -o period=5", "-o:", "this method has none"),
+    ("--method snip -o period=5", "-o:", "this method has none"),
     ("--epoch 3", "No such option: --epoch", "--epochs"),
     ("--resume", "--out:", "expected the folder of a run to resume"),
 ]

@@ -7,7 +7,7 @@ import torch
 from nets import OPTIMIZERS, assert_promises, is_positive_zero, mlp, train
 
 import dsr
-from dsr.methods import METHODS, BySurvivors, RandomGrowth, SmallestFraction
+from dsr.methods import METHODS, BySurvivors, SmallestFraction
 
 
 class OldestHalf(dsr.Prune):
@@ -127,115 +127,6 @@ def test_a_unit_regrown_at_once_keeps_its_value_and_state():
         moment = optimizer.state[parameter]["momentum_buffer"]
         assert is_positive_zero(moment[~after])
         assert (moment[mask & after] != 0).any()
-
-
-@dataclass
-class WrongPrune(dsr.Prune):
-    answer: object
-
-    def select(self, param):
-        return self.answer
-
-
-@dataclass
-class WrongGrow(dsr.Grow):
-    answer: object
-
-    def score(self, param):
-        return self.answer
-
-
-@dataclass(frozen=True)
-class Mistaken(dsr.DynamicMethod):
-    prune: object = None
-    grow: object = None
-
-    def rules(self, budget):
-        return dsr.Rules(
-            prune=SmallestFraction(0.5) if self.prune is None else self.prune,
-            grow=RandomGrowth() if self.grow is None else self.grow,
-            redistribute=BySurvivors(),
-        )
-
-
-WRONG = [
-    *({"prune": WrongPrune(x)} for x in (torch.zeros(3) > 0, "x", torch.zeros(40, 12))),
-    *({"grow": WrongGrow(x)} for x in (torch.zeros(3), "x", torch.zeros(40, 12).int())),
-]
-
-
-@pytest.mark.parametrize("wrong", WRONG)
-def test_a_rule_that_answers_wrongly_is_named_and_nothing_moves(wrong):
-    who = "Prune.select" if "prune" in wrong else "Grow.score"
-    model = mlp()
-    method = Mistaken(0.5, period=2, stop=None, **wrong)
-    sparse = dsr.sparsify(model, method, include="0")
-    optimizer = OPTIMIZERS["sgd"](model.parameters())
-    sparse.attach(optimizer)
-    train(model, sparse, optimizer, 1)
-    masks = sparse.masks()
-    with pytest.raises((ValueError, TypeError), match=rf"{who}\(0\.weight\)"):
-        train(model, sparse, optimizer, 1, start=1)
-    assert torch.equal(masks["0.weight"], sparse.masks()["0.weight"])
-    assert (model[0].weight[masks["0.weight"]] != 0).all()
-    assert sparse.stats().reallocations == 0
-    assert_promises(model, sparse, sparse.budget)
-
-
-class CountsTooEarly(dsr.Prune):
-    def select(self, param):
-        raise AssertionError
-
-    def apply(self, reallocation):
-        return reallocation.pruned
-
-
-def test_counts_are_not_there_before_pruning():
-    model = mlp()
-    method = Mistaken(0.5, period=1, stop=None, prune=CountsTooEarly())
-    sparse = dsr.sparsify(model, method)
-    optimizer = OPTIMIZERS["sgd"](model.parameters())
-    sparse.attach(optimizer)
-    with pytest.raises(RuntimeError, match="known after the prune rule only"):
-        train(model, sparse, optimizer, 1)
-    assert sparse.stats().reallocations == 0
-    assert_promises(model, sparse, sparse.budget)
-
-
-class Transposed(dsr.Grow):
-    """Scores in another memory order than the weight's, largest in the last column."""
-
-    def score(self, param):
-        rows, columns = param.shape
-        return torch.arange(columns, dtype=torch.float32).repeat(rows, 1).t().contiguous().t()
-
-
-def test_rules_of_ones_own_prune_and_grow_in_the_weights_memory_order():
-    model = mlp()
-    method = Mistaken(0.9, period=1, stop=None, prune=OldestHalf(), grow=Transposed())
-    sparse = dsr.sparsify(model, method, include="0")
-    optimizer = OPTIMIZERS["momentum"](model.parameters())
-    sparse.attach(optimizer)
-    before = sparse.masks()["0.weight"]
-    train(model, sparse, optimizer, 1)
-    after = sparse.masks()["0.weight"]
-    assert not (after & before)[: len(before) // 2].any()
-    grown = (after & ~before).nonzero()[:, 1]
-    places = (~before).nonzero()[:, 1].sort(descending=True).values
-    assert torch.equal(grown.sort(descending=True).values, places[: len(grown)])
-    assert_promises(model, sparse, sparse.budget)
-
-
-def test_a_rule_of_ones_own_prunes_with_random_growth():
-    model = mlp()
-    sparse = dsr.sparsify(model, Mistaken(0.8, period=1, stop=None, prune=OldestHalf()))
-    optimizer = OPTIMIZERS["momentum"](model.parameters())
-    sparse.attach(optimizer)
-    before = sparse.masks()
-    train(model, sparse, optimizer, 1)
-    for name, mask in sparse.masks().items():
-        assert not (mask & before[name])[: len(mask) // 2].any()
-    assert_promises(model, sparse, sparse.budget)
 
 
 def test_registration_refuses_a_taken_name_and_a_stranger():

@@ -160,3 +160,14 @@ def test_saliencies_of_a_single_rank_are_its_own():
     finally:
         distributed.destroy_process_group()
     assert all(torch.equal(mask, reduced[name]) for name, mask in alone.items())
+
+
+def test_copies_made_before_attach_are_not_guarded(tmp_path):
+    model = mlp()
+    dsr.sparsify(model, dsr.Static(0.5))
+    torch.save(model, tmp_path / "model.pt")
+    loaded = torch.load(tmp_path / "model.pt", weights_only=False)
+    for plain in (torch.optim.swa_utils.AveragedModel(model), loaded):
+        plain.train()(torch.randn(2, 12))
+    with pytest.raises(RuntimeError, match=r"sparse\.attach"):
+        model(torch.randn(2, 12))

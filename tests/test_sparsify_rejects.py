@@ -161,13 +161,22 @@ def _restride(model):
     model[0].weight.data = model[0].weight.data.t().contiguous().t()
 
 
+def _freeze(model):
+    model[0].weight.requires_grad_(False)
+
+
 def _double(model):
     model.double()
 
 
 @pytest.mark.parametrize(
     ("change", "text"),
-    [(_replace, "0.weight: .*replaced"), (_restride, "0.weight: strides"), (_double, "float64")],
+    [
+        (_replace, "0.weight: .*replaced"),
+        (_restride, "0.weight: strides"),
+        (_double, "float64"),
+        (_freeze, "0.weight: .*frozen"),
+    ],
 )
 def test_a_parameter_changed_behind_our_back_is_found_before_the_step(change, text):
     model = mlp()

@@ -88,6 +88,7 @@ class Training(TrainingMachine):
             weight.data[mask] = value
 
     @rule(dtype=st.sampled_from((torch.float32, torch.bfloat16)), cast_state=st.booleans())
+    @precondition(lambda self: self.run.trains_in_16_bits)
     def move_dtype(self, dtype, cast_state):
         run = self.run
         run.model.to(dtype).to("cpu")

@@ -92,6 +92,11 @@ class Run:
         return {name: getattr(self, name) for name in names}
 
     @property
+    def trains_in_16_bits(self):
+        """Not torch's fused SGD on a CPU: pytorch/pytorch#191763."""
+        return not (self.fused and self.arguments[1] in ("sgd", "momentum", "nesterov"))
+
+    @property
     def mixes_dtypes(self):
         """Whether the optimizer can go on with state of another dtype than the weights'."""
         return self.arguments[1] in MIXES_DTYPES and not self.fused

@@ -9,22 +9,26 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd import Variable
-from torch.utils.hooks import RemovableHandle
 
 FSDP = ("FSDPModule", "FullyShardedDataParallel")
 
 
-def refuse_training_before_attach(model: nn.Module) -> RemovableHandle:
-    """Make a training forward raise until ``attach`` removes the hook."""
+class AttachGuard:
+    """A forward hook that refuses training until ``attach`` removes it. Its copies do nothing."""
 
-    def refuse(module: nn.Module, args: Any) -> None:
-        if module.training and torch.is_grad_enabled():
+    def __init__(self, model: nn.Module | None) -> None:
+        self._model = None if model is None else weakref.ref(model)
+
+    def __call__(self, module: nn.Module, args: Any) -> None:
+        guarded = self._model is not None and self._model() is module
+        if guarded and module.training and torch.is_grad_enabled():
             raise RuntimeError(
                 "the model is being trained before sparse.attach(optimizer): its masks would be "
                 "lost at the first optimizer step. Attach first, or call sparse.detach()"
             )
 
-    return model.register_forward_pre_hook(refuse)
+    def __reduce__(self) -> tuple[type[AttachGuard], tuple[None]]:
+        return AttachGuard, (None,)  # a deepcopy or a saved model is nobody's to attach
 
 
 def refuse_sharding(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:

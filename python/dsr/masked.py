@@ -75,6 +75,11 @@ class MaskedStorage:
                     "place, or call dsr.sparsify on the new one"
                 )
             parameter = one.parameter
+            if not parameter.requires_grad:
+                raise RuntimeError(
+                    f"{one.name}: the parameter was frozen after dsr.sparsify; call "
+                    "sparse.detach() first, or leave it trainable"
+                )
             if parameter.device != device or parameter.dtype not in DTYPES:
                 raise RuntimeError(
                     f"{one.name}: expected {', '.join(map(str, DTYPES))} on {device}, got "

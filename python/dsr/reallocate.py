@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from types import NoneType
+
 import torch
 
 from dsr.masked import MaskedStorage
 from dsr.methods.protocol import ComingStep, Pruned, Reallocation, Rules, Signs
-from dsr.methods.rules import RandomGrowth
+from dsr.methods.rules import BySize, BySurvivors, RandomGrowth
 from dsr_kernels import BitMask
+
+SAFE_SPLITS = (NoneType, BySurvivors, BySize)
 
 
 class DeviceState:
@@ -122,8 +126,10 @@ def _move(
 ) -> tuple[Pruned, torch.Tensor]:
     """Prune, then grow as many. Returns the prune rule's counts and the units grown a layer."""
     mask = storage.mask
-    # Weights are zeroed while pruning where growth needs no weight any more and cannot raise.
-    cannot_raise = rules.grow is None or isinstance(rules.grow, RandomGrowth)
+    # Weights are zeroed while pruning where what follows needs none of them and cannot raise.
+    cannot_raise = type(rules.redistribute) in SAFE_SPLITS and (
+        rules.grow is None or isinstance(rules.grow, RandomGrowth)
+    )
     zero_pruned = cannot_raise and not rules.regrow_pruned
     reallocation = Reallocation(
         weights=storage.weights,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import weakref
 from typing import Any
 
@@ -14,10 +15,10 @@ from torch.utils.weak import WeakIdKeyDictionary
 from dsr import checkpoint_state, report
 from dsr.divergence import DivergenceWatch
 from dsr.hooks import (
+    AttachGuard,
     BackwardEnd,
     refuse_closure,
     refuse_sharding,
-    refuse_training_before_attach,
     step_was_skipped,
 )
 from dsr.masked import MaskedStorage
@@ -27,6 +28,7 @@ from dsr.reallocate import DeviceState, before_step, reallocate
 from dsr.selection import Selection
 from dsr.stats import LayerStats, Stats
 
+logger = logging.getLogger(__name__)
 TAKEN: Any = WeakIdKeyDictionary()  # parameter -> weak reference to the sparsifier that holds it
 
 
@@ -69,7 +71,7 @@ class Sparsifier:
         """Zero the inactive weights and claim the parameters. Called once, by `dsr.sparsify`."""
         self._storage.mask_weights()
         if self._optimizer is None:
-            self._guard = refuse_training_before_attach(self.model)
+            self._guard = self.model.register_forward_pre_hook(AttachGuard(self.model))
         self._claim()
 
     @property
@@ -263,6 +265,8 @@ class Sparsifier:
         self._follow_device()
         self._watch.check()
         self.step += 1
+        if self.step - 1 == self.total_steps:
+            logger.warning("step %d is beyond total_steps: schedules have ended", self.step)
         self._storage.mask_weights()
         if self._rules is not None and self.method.due(self.step, self.total_steps):
             self._watch.check(wait=True)

@@ -51,7 +51,10 @@ def _setting(name: str, metavar: str, text: str) -> Any:
     return _flag(text, metavar, RunConfig.__dataclass_fields__[name].default)
 
 
-Out = Annotated[Path, typer.Option(help="Folder to write to, new or empty.")]
+Out = Annotated[
+    Path,
+    typer.Option(help="Folder to write to: new, empty, or of the same settings."),
+]
 Data = Annotated[str | None, _setting("data", "TEXT", f"Data set: {', '.join(DATA)}.")]
 Model = Annotated[str | None, _setting("model", "TEXT", f"Model: {', '.join(MODELS)}.")]
 Method = Annotated[str | None, _setting("method", "TEXT", "Method; `dsr methods` lists them.")]

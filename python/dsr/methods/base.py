@@ -122,7 +122,7 @@ METHODS: dict[str, type[Method]] = {}
 
 
 def register_method(name: str) -> Callable[[M], M]:
-    """Class decorator that makes a method known by name, to the command line too.
+    """Class decorator that makes a method known by name in ``METHODS``.
 
     Raises:
         ValueError: the name is taken.
@@ -131,6 +131,8 @@ def register_method(name: str) -> Callable[[M], M]:
     def register(cls: M) -> M:
         if not (isinstance(cls, type) and issubclass(cls, Method)):
             raise TypeError(f"register_method: expected a subclass of dsr.Method, got {cls!r}")
+        if "__dataclass_fields__" not in cls.__dict__:
+            raise TypeError(f"register_method: {cls.__name__} needs @dataclass(frozen=True)")
         if METHODS.get(name, cls) is not cls:
             raise ValueError(f"register_method: {name!r} is taken by {METHODS[name].__name__}")
         METHODS[name] = cls

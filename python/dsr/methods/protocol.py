@@ -210,7 +210,7 @@ class Prune(ABC):
     def apply(self, reallocation: Reallocation) -> Pruned:
         keeps = []
         for param, weight in zip(reallocation.params(), reallocation.weights, strict=True):
-            chosen = _checked(self.select(param), param, torch.bool, "Prune.select")
+            chosen = _checked(_ask(self.select, param), param, torch.bool, "Prune.select")
             keeps.append(_like(weight, (~chosen).float()))
         half = torch.full((1,), 0.5, device=reallocation.mask.device)
         pruned, surviving, _ = prune_threshold_(keeps, reallocation.mask, half, zero=False)
@@ -248,9 +248,19 @@ class Grow(ABC):
     def apply(self, reallocation: Reallocation, counts: Tensor) -> Tensor:
         scores = []
         for param, weight in zip(reallocation.params(), reallocation.weights, strict=True):
-            score = _checked(self.score(param), param, None, "Grow.score")
+            score = _checked(_ask(self.score, param), param, None, "Grow.score")
             scores.append(_like(weight, score))
         return grow_largest_(reallocation.mask, reallocation.previous, scores, counts)
+
+
+def _ask(question: Callable[[SparseParam], Tensor], param: SparseParam) -> Tensor:
+    """A rule's answer; an error from within it is told which layer was asked about."""
+    try:
+        return question(param)
+    except Exception as error:
+        if hasattr(error, "add_note"):  # Python 3.11
+            error.add_note(f"raised by {question.__qualname__}({param.name})")
+        raise
 
 
 def _like(weight: Tensor, values: Tensor) -> Tensor:

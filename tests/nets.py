@@ -112,3 +112,12 @@ def make_sparse(model, method, **arguments):
         x, y = batch(model, 10_000)
         arguments["calibrate"] = lambda: nn.functional.cross_entropy(model(x), y)
     return dsr.sparsify(model, method, **arguments)
+
+
+class OldestHalf(dsr.Prune):
+    """Prunes the first half of each layer's rows."""
+
+    def select(self, param):
+        rows = torch.zeros(param.shape, dtype=torch.bool)
+        rows[: param.shape[0] // 2] = True
+        return rows

@@ -4,19 +4,10 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from nets import OPTIMIZERS, assert_promises, is_positive_zero, mlp, train
+from nets import OPTIMIZERS, OldestHalf, assert_promises, is_positive_zero, mlp, train
 
 import dsr
 from dsr.methods import METHODS, BySurvivors, SmallestFraction
-
-
-class OldestHalf(dsr.Prune):
-    """Prunes the first half of each layer's rows."""
-
-    def select(self, param):
-        rows = torch.zeros(param.shape, dtype=torch.bool)
-        rows[: param.shape[0] // 2] = True
-        return rows
 
 
 class ByMomentum(dsr.Grow):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from nets import OPTIMIZERS, assert_promises, mlp, train
+from nets import OPTIMIZERS, OldestHalf, assert_promises, mlp, train
 
 import dsr
 from dsr.methods import BySurvivors, RandomGrowth, SmallestFraction

@@ -79,7 +79,7 @@ def _warmed(provider: Provider, device: torch.device) -> Measurement:
         seconds = time.perf_counter() - start
         if provider.check is not None:
             provider.check(result)
-        if seconds > SLOW_SECONDS:
+        if seconds > SLOW_SECONDS and provider.kind != "compiled":  # which compiled meanwhile
             measurement.seconds.append(seconds)
     except Exception as error:  # whatever a baseline raises becomes its row
         lines = str(error).strip().splitlines() or [""]

@@ -25,7 +25,7 @@ env: $(INSTALLED)  ## create .venv and install the package in place, with all it
 build: $(BUILT)  ## compile what changed in csrc
 
 train: $(BUILT)  ## compare methods on the built-in digits: a table and a picture
-	$(BIN)/dsr compare --methods static,set,dsr --sparsity .9,.98 --seeds 0-1 --epochs 40 --out $(RUNS)
+	$(BIN)/dsr compare --methods static,set,dsr --sparsity .9,.98 --seeds 0-1 --out $(RUNS)
 
 test: $(BUILT)  ## run the tests
 	@$(BIN)/python -m pytest -n $(WORKERS)

@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dsr_kernels import cuda_plan
+
 # csrc/common/buffer.h: enum class DType.
 DTYPE_CODES = {
     torch.float32: 0,
@@ -78,8 +80,9 @@ def launcher(stem: str, name: str, outputs: Callable[..., Any]) -> Callable[...,
         device = next(arg.device for arg in args if isinstance(arg, Tensor))
         with torch.cuda.device(device):
             results = outputs(*args)
+            extra = cuda_plan.extra_arguments(stem, args)
             stream = torch.cuda.current_stream().cuda_stream
-            function(*_buffers(args), *_buffers(_as_tuple(results)), stream)
+            function(*_buffers(args), *_buffers(_as_tuple(results)), *_buffers(extra), stream)
         return results
 
     return on_cpu if name == "cpu" else on_cuda

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, MutableMapping
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
 
 WORD_BITS = 32
 ALIGN_WORDS = 4  # each layer starts on a 128-bit boundary
@@ -114,12 +115,23 @@ class SparseLayout:
             ]
             table = torch.tensor(rows, dtype=torch.int64).view(len(rows), TABLE_COLUMNS)
             self._tables[device] = table = table.to(device)
+            _layouts[table] = self
         return table
 
     @staticmethod
     def from_table(table: Tensor) -> SparseLayout:
-        """The layout a table was made from. Waits for the device where the table is on one."""
-        return SparseLayout(tuple(LayerShape(*row[:3]) for row in table.tolist()))
+        """The layout a table was made from.
+
+        Waits for the device only where :meth:`table` did not make the tensor itself.
+        """
+        layout = _layouts.get(table)
+        if layout is None:
+            layout = SparseLayout(tuple(LayerShape(*row[:3]) for row in table.tolist()))
+            _layouts[table] = layout
+        return layout
+
+
+_layouts: MutableMapping[Tensor, SparseLayout] = WeakTensorKeyDictionary()
 
 
 def _starts(sizes: Iterable[int]) -> tuple[tuple[int, ...], int]:

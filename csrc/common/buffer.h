@@ -5,6 +5,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "common/host_device.h"
+
 namespace dsr {
 
 // The codes are those of DTYPE_CODES in dsr_kernels/extension.py.
@@ -28,7 +30,8 @@ struct Buffer {
   }
 };
 
-inline int element_bytes(DType dtype) {
+// Bytes of an element, 0 for a code that is none.
+DSR_HOST_DEVICE constexpr int bytes_of(DType dtype) {
   switch (dtype) {
     case DType::kBFloat16:
     case DType::kFloat16:
@@ -40,8 +43,16 @@ inline int element_bytes(DType dtype) {
     case DType::kInt64:
       return 8;
   }
-  throw std::invalid_argument("dtype: expected a code in [0, 5], got " +
-                              std::to_string(static_cast<int32_t>(dtype)));
+  return 0;
+}
+
+inline int element_bytes(DType dtype) {
+  const int bytes = bytes_of(dtype);
+  if (bytes == 0) {
+    throw std::invalid_argument("dtype: expected a code in [0, 5], got " +
+                                std::to_string(static_cast<int32_t>(dtype)));
+  }
+  return bytes;
 }
 
 }  // namespace dsr

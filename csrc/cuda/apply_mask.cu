@@ -6,12 +6,11 @@
 // Where units are elements a warp takes 32 mask words (1024 elements): lane l loads word l, then
 // step s stores elements 32 s .. 32 s + 31, lane j under bit j of word s.
 
-#include <algorithm>
-
 #include "common/bits.h"
 #include "common/layout.h"
 #include "cuda/launch.h"
 #include "cuda/launchers.h"
+#include "cuda/tensor_batch.h"
 
 namespace dsr::cuda {
 namespace {
@@ -19,36 +18,6 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int kWarpElements = kWordBits * kWordBits;
 constexpr int64_t kBlockElements = kThreads / kWordBits * kWarpElements;
-constexpr int kMaxTensors = 512;
-
-struct Entry {
-  void* data;
-  int64_t elements;
-  int64_t first_block;
-  int32_t layer;
-  int32_t element_bytes;
-};
-
-// A kernel parameter: at most 32,764 bytes.
-struct Batch {
-  Entry entries[kMaxTensors];
-  int32_t count;
-};
-static_assert(sizeof(Batch) <= 32000, "kernel parameters are limited to 32,764 bytes");
-
-__device__ const Entry& find_entry(const Batch& batch, int64_t block) {
-  int low = 0;
-  int high = batch.count - 1;
-  while (low < high) {
-    const int middle = (low + high + 1) / 2;
-    if (batch.entries[middle].first_block <= block) {
-      low = middle;
-    } else {
-      high = middle - 1;
-    }
-  }
-  return batch.entries[low];
-}
 
 template <typename T>
 __device__ void mask_elements(T* data, int64_t elements, const uint32_t* words, int64_t start) {
@@ -74,7 +43,7 @@ __device__ void mask_groups(T* data, int64_t elements, const LayerShape& shape,
 }
 
 template <typename T>
-__device__ void mask_block(const Entry& entry, const LayerShape& shape, const uint32_t* words,
+__device__ void mask_block(const TensorEntry& entry, const LayerShape& shape, const uint32_t* words,
                            int64_t start) {
   T* data = static_cast<T*>(entry.data);
   if (shape.unit_size == 1) {
@@ -85,16 +54,17 @@ __device__ void mask_block(const Entry& entry, const LayerShape& shape, const ui
 }
 
 __global__ void __launch_bounds__(kThreads)
-    apply_mask_kernel(const __grid_constant__ Batch batch, const uint32_t* words,
+    apply_mask_kernel(const __grid_constant__ TensorBatch batch, const uint32_t* words,
                       const int64_t* table) {
   const int64_t block = blockIdx.x;
-  const Entry& entry = find_entry(batch, block);
+  const TensorEntry& entry = find_entry(batch, block);
   const LayerShape shape = read_layer(table, entry.layer);
   const uint32_t* layer_words = words + shape.word_offset;
   const int64_t start = (block - entry.first_block) * kBlockElements;
-  if (entry.element_bytes == 2) {
+  const int bytes = bytes_of(entry.dtype);
+  if (bytes == 2) {
     mask_block<uint16_t>(entry, shape, layer_words, start);
-  } else if (entry.element_bytes == 4) {
+  } else if (bytes == 4) {
     mask_block<uint32_t>(entry, shape, layer_words, start);
   } else {
     mask_block<uint64_t>(entry, shape, layer_words, start);
@@ -105,24 +75,10 @@ __global__ void __launch_bounds__(kThreads)
 
 void apply_mask(const std::vector<Buffer>& tensors, const std::vector<int64_t>& layers,
                 const Buffer& words, const Buffer& table, uintptr_t stream) {
-  Batch batch;
-  size_t next = 0;
-  while (next < tensors.size()) {
-    batch.count = 0;
-    int64_t blocks = 0;
-    for (; next < tensors.size() && batch.count < kMaxTensors; ++next) {
-      const Buffer& tensor = tensors[next];
-      if (tensor.size == 0) continue;
-      batch.entries[batch.count++] = {tensor.data, tensor.size, blocks,
-                                      static_cast<int32_t>(layers[next]),
-                                      element_bytes(tensor.dtype)};
-      blocks += (tensor.size + kBlockElements - 1) / kBlockElements;
-    }
-    if (blocks == 0) continue;
-    apply_mask_kernel<<<static_cast<unsigned>(blocks), kThreads, 0, as_stream(stream)>>>(
-        batch, words.as<uint32_t>(), table.as<int64_t>());
-    check_launch("apply_mask_");
-  }
+  for_each_batch(tensors, layers, kBlockElements, [&](const TensorBatch& batch, int64_t blocks) {
+    launch("apply_mask_", apply_mask_kernel, blocks, kThreads, stream, batch, words.as<uint32_t>(),
+           table.as<int64_t>());
+  });
 }
 
 }  // namespace dsr::cuda

@@ -2,6 +2,12 @@
 
 #include <cuda_runtime.h>
 
+#include <cstdlib>
+#include <cstring>
+#include <stdexcept>
+
+#include "cuda/debug.h"
+
 #ifndef DSR_CUDA_ARCHS
 #define DSR_CUDA_ARCHS ""
 #endif
@@ -33,7 +39,30 @@ std::string load_error() {
   return std::string(cudaGetErrorString(error)) + " (built for " + DSR_CUDA_ARCHS + ")";
 }
 
+bool waits_for_every_launch() {
+  static const char* value = std::getenv("DSR_CUDA_SYNC");
+  return value != nullptr && std::strcmp(value, "1") == 0;
+}
+
+thread_local const char* last_op = "";  // the op of the last launch that went well
+
 }  // namespace
+
+void check_launch(const char* op, cudaStream_t stream) {
+  cudaError_t error = cudaGetLastError();
+  const bool refused = error != cudaSuccess;
+  if (!refused && waits_for_every_launch()) error = cudaStreamSynchronize(stream);
+  if (error == cudaSuccess) {
+    last_op = op;
+    return;
+  }
+  std::string text = std::string(op) + ": CUDA error: " + cudaGetErrorString(error);
+  if (refused && *last_op != 0) {
+    text += std::string("; it may belong to an earlier kernel, the last of this package being ") +
+            last_op + "'s (DSR_CUDA_SYNC=1 tells which)";
+  }
+  throw std::runtime_error(text);
+}
 
 std::string unavailable(int device) {
   const int driver = driver_version();

@@ -1,0 +1,46 @@
+"""Device memory that GPU kernels keep between calls: counters that are 0 whenever no kernel runs.
+
+A kernel counts the blocks that have finished, so that the last one can add up what all of them
+found. That block also sets its counter back to 0, which spares every call a launch that clears it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+
+import torch
+from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
+
+_counters: MutableMapping[Tensor, dict[str, Tensor]] = WeakTensorKeyDictionary()
+
+
+def counters(owner: Tensor, name: str, size: int) -> Tensor:
+    """Zeroed counters: int32 [at least ``size``] on the device of ``owner``, kept while it lives.
+
+    Args:
+        owner: a tensor that the op changes in place, the mask's words. Two kernels that used the
+            same counters at the same time would also change that tensor at the same time.
+        name: tells apart the counters of several kernels.
+        size: how many.
+    """
+    kept = _counters.get(owner)
+    if kept is None:
+        kept = _counters[owner] = {}
+    if name not in kept or kept[name].numel() < size:
+        refuse_capture(owner.device)
+        kept[name] = torch.zeros(size, dtype=torch.int32, device=owner.device)
+    return kept[name]
+
+
+def refuse_capture(device: torch.device) -> None:
+    """Raise while a CUDA graph is captured: what is made on a first call has to be there by then.
+
+    Raises:
+        RuntimeError: the current stream of ``device`` is being captured.
+    """
+    if device.type == "cuda" and torch.cuda.is_current_stream_capturing():
+        raise RuntimeError(
+            "this op allocates tables on its first call with a mask: call it once before "
+            "capturing a CUDA graph"
+        )

@@ -36,9 +36,9 @@ def table(head: Sequence[str], lines: Iterable[Sequence[str]], left: int = 1) ->
     return "\n".join("| " + " | ".join(line) + " |" for line in (head, rule, *lines))
 
 
-def machine_text(folder: Path) -> str:
+def machine_text(folder: Path, name: str = "machine.json") -> str:
     """What the numbers of a folder were taken on."""
-    path = folder / "machine.json"
+    path = folder / name
     if not path.exists():
         return NOT_MEASURED
     m = json.loads(path.read_text())

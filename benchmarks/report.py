@@ -92,7 +92,7 @@ def write_csv(rows: Sequence[Row], out: Path) -> None:
             writer.writerows(row for row in rows if row["op"] == op)
 
 
-def write_machine(out: Path, device: torch.device, command: str) -> None:
+def write_machine(out: Path, device: torch.device, command: str, name: str = MACHINE) -> None:
     """Where, when, with what and by which command the numbers were taken."""
     git = ["git", "describe", "--always", "--dirty"]
     root = Path(__file__).parent
@@ -109,7 +109,7 @@ def write_machine(out: Path, device: torch.device, command: str) -> None:
         "numpy": np.__version__,
         "cuda": torch.version.cuda,
     }
-    (out / MACHINE).write_text(json.dumps(machine, indent=2) + "\n")
+    (out / name).write_text(json.dumps(machine, indent=2) + "\n")
 
 
 def _processor() -> str:

@@ -43,8 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     device = torch.device(options.device)
     nets = options.nets or ",".join(CPU_NETS if device.type == "cpu" else NETS)
     try:
-        ops = _names(options.ops, OPS, "--ops")
-        nets = _names(nets, NETS, "--nets")
+        ops = names_of(options.ops, OPS, "--ops")
+        nets = names_of(nets, NETS, "--nets")
         sparsities = _sparsities(options.sparsity)
     except ValueError as error:
         parser.error(str(error))
@@ -85,7 +85,12 @@ def _draw(rows: Sequence[Row], out: Path) -> None:
     plot_times(rows, out / PICTURE)
 
 
-def _names(text: str, known: Collection[str], option: str) -> list[str]:
+def names_of(text: str, known: Collection[str], option: str) -> list[str]:
+    """The names in ``text``, commas between them.
+
+    Raises:
+        ValueError: one is not ``known``.
+    """
     names = list(dict.fromkeys(text.split(",")))
     for name in names:
         if name not in known:

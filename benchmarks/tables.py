@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.markdown import (
+    Row,
     accuracy_text,
     losses_text,
     machine_text,
@@ -22,6 +23,8 @@ from benchmarks.markdown import (
     summary_text,
 )
 from benchmarks.registry import OPS
+from benchmarks.stale import stale
+from benchmarks.table3.text import table3_text
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -39,10 +42,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     for path in options.files:
         text = path.read_text()
         filled = fill(text, tables)
-        if filled != text:
+        if _without_marks(filled) != _without_marks(text):
             old.append(path)
-            if not options.check:
-                path.write_text(filled)
+        if filled != text and not options.check:
+            path.write_text(filled)
     for path in old:
         print(f"{path}: {'has an old table' if options.check else 'filled'}")
     return int(options.check and bool(old))
@@ -51,18 +54,64 @@ def main(argv: Sequence[str] | None = None) -> int:
 def contents(results: Path, train: Path | None = None) -> dict[str, Callable[[], str]]:
     """What goes between the markers of each name."""
     folder = results / "cpu"
-    ops = {op: read_rows(folder / f"{op}.csv") for op in OPS}
+    gpus = [path.parent for path in sorted(results.glob("*/machine.json")) if path.parent != folder]
+    ops = _ops(folder)
     tables: dict[str, Callable[[], str]] = {
-        "cpu machine": lambda: machine_text(folder),
+        "cpu machine": partial(_machine, folder),
+        "cpu table3": partial(_table3, folder),
         "cpu summary": lambda: summary_text(ops),
         "cpu losses": lambda: losses_text(ops),
         "digits": lambda: accuracy_text(read_rows(results / "digits.csv")),
+        "gpu summary": lambda: _of_gpus(
+            gpus, lambda gpu: f"{_machine(gpu)}\n\n{summary_text(_ops(gpu))}"
+        ),
+        "gpu losses": lambda: _of_gpus(gpus, lambda gpu: losses_text(_ops(gpu))),
+        "gpu table3": lambda: _of_gpus(gpus, _table3),
     }
     for op, rows in ops.items():
         tables[f"cpu {op}"] = partial(op_text, op, rows)
     if train is not None:
         tables["make train"] = lambda: accuracy_text(read_rows(train))
     return tables
+
+
+def _ops(folder: Path) -> dict[str, list[Row]]:
+    return {op: read_rows(folder / f"{op}.csv") for op in OPS}
+
+
+def _of_gpus(folders: Sequence[Path], text: Callable[[Path], str]) -> str:
+    """The text of each GPU's results under its name, or that there are none."""
+    if not folders:
+        return "Unverified on GPU: nothing has been measured on one yet."
+    return "\n\n".join(f"**{folder.name}**\n\n{text(folder)}" for folder in folders)
+
+
+def _machine(folder: Path) -> str:
+    return machine_text(folder) + _stale_mark(folder, list(OPS))
+
+
+def _table3(folder: Path) -> str:
+    rows = read_rows(folder / "table3.csv")
+    if not rows:
+        return table3_text(rows)
+    machine = "table3_machine.json"
+    return (
+        f"{machine_text(folder, machine)}{_stale_mark(folder, ['table3'], machine)}\n\n"
+        f"{table3_text(rows)}"
+    )
+
+
+STALE = "Stale, since their sources have changed later: "
+
+
+def _stale_mark(folder: Path, names: Sequence[str], machine: str = "machine.json") -> str:
+    old = stale(folder, names, machine)
+    return f"\n\n{STALE}{', '.join(f'`{name}`' for name in old)}." if old else ""
+
+
+def _without_marks(text: str) -> str:
+    """``text`` without what depends on later commits, which a commit cannot know of itself."""
+    return re.sub(rf"\n\n{STALE}[^\n]*", "", text)
 
 
 def fill(text: str, tables: Mapping[str, Callable[[], str]]) -> str:

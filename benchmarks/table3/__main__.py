@@ -1,0 +1,200 @@
+"""Times training with and without reallocation, for Table 3 of the DSR paper.
+
+Each row trains three copies of a network on synthetic images in turns, block by block: with one
+reallocation a block, without any, and dense. On a CPU images, batches and blocks are fewer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.report import write_machine
+from benchmarks.run import DEVICES, Parser, names_of
+from benchmarks.table3.methods import METHODS, PAPER, SETTINGS, Setting
+from benchmarks.table3.paired import (
+    interval,
+    paired_blocks,
+    reallocation_seconds,
+    seconds_of,
+)
+from benchmarks.table3.training import IMPLEMENTATIONS, Dense, Training, memory_of, training
+
+CSV = "table3.csv"
+PICTURE = "table3.png"
+REALLOCATIONS = 10  # timed by themselves
+COLUMNS = (
+    "net", "image", "batch", "method", "implementation", "blocks", "steps", "period",
+    "step_ms", "of_dense", "of_dense_low", "of_dense_high",
+    "ratio", "ratio_low", "ratio_high", "reallocation_ms", "overhead",
+    "paper_ratio", "paper_spread", "peak_mib", "dense_peak_mib", "error",
+)  # fmt: skip
+Row = dict[str, Any]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = Parser(prog="benchmarks.table3", description=__doc__)
+    parser.add_argument("--device", default="cpu", help=" or ".join(DEVICES))
+    parser.add_argument("--nets", default=",".join(SETTINGS), help="of %(default)s")
+    parser.add_argument("--methods", default=",".join(METHODS), help="of %(default)s")
+    parser.add_argument("--implementations", default=",".join(IMPLEMENTATIONS))
+    parser.add_argument("--blocks", type=_count(2), help="default: 25; on a CPU 5")
+    parser.add_argument("--steps", type=_count(1), help="a block, default: 20; on a CPU 4")
+    parser.add_argument("--out", type=Path, help=f"folder for {CSV}, machine.json and {PICTURE}")
+    options = parser.parse_args(arguments)
+    if options.device not in DEVICES:
+        parser.error(f"--device: expected {' or '.join(DEVICES)}, got {options.device!r}")
+    if options.device == "cuda" and not torch.cuda.is_available():
+        parser.error("--device: torch sees no CUDA device")
+    try:
+        nets = names_of(options.nets, SETTINGS, "--nets")
+        methods = names_of(options.methods, METHODS, "--methods")
+        implementations = names_of(options.implementations, IMPLEMENTATIONS, "--implementations")
+    except ValueError as error:
+        parser.error(str(error))
+    device = torch.device(options.device)
+    if device.type == "cpu":
+        print("on a CPU: smaller batches and images, fewer blocks; the ratios hold for these")
+    blocks = options.blocks or (5 if device.type == "cpu" else 25)
+    steps = options.steps or (4 if device.type == "cpu" else 20)
+    rows = []
+    for net in nets:
+        for method in methods:
+            for implementation in implementations:
+                rows.append(_row(net, method, implementation, device, blocks, steps))
+                print(_line(rows[-1]), flush=True)
+    if options.out is not None:
+        _write(rows, options.out, device, arguments)
+    return 0
+
+
+def _row(
+    net: str, method: str, implementation: str, device: torch.device, blocks: int, steps: int
+) -> Row:
+    setting = SETTINGS[net]
+    small = device.type == "cpu"
+    row: Row = {
+        "net": net,
+        "image": setting.cpu_image if small else setting.image,
+        "batch": setting.cpu_batch if small else setting.batch,
+        "method": method,
+        "implementation": implementation,
+        "blocks": blocks,
+        "steps": steps,
+        "period": setting.periods[method],
+    }
+    row["paper_ratio"], row["paper_spread"] = PAPER.get((net, method), ("", ""))
+    try:
+        row |= _measure(setting, method, implementation, device, blocks, steps)
+    except Exception as error:  # a baseline that cannot run is a row that says so
+        row["error"] = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+    return row
+
+
+def _measure(
+    setting: Setting,
+    method: str,
+    implementation: str,
+    device: torch.device,
+    blocks: int,
+    steps: int,
+) -> Row:
+    period = 1 if setting.periods[method] == 1 else steps
+
+    def build(period: int | None) -> tuple[Training, float | None]:
+        make = partial(training, implementation, setting, device, method, period)
+        return _build(make, steps, device)
+
+    dense, dense_peak = _build(partial(Dense, setting, device), steps, device)
+    still, _ = build(None)
+    moving, peak = build(period)
+    with_seconds, without_seconds, dense_seconds = paired_blocks(
+        (moving, still, dense), blocks, steps
+    )
+    step = sum(without_seconds) / (blocks * steps)
+    pairs = zip(with_seconds, without_seconds, strict=True)
+    # What one reallocation adds, spread over the paper's period of steps.
+    scale = (steps // period) * setting.periods[method]
+    ratios = interval([1 + (moved - stayed) / scale / step for moved, stayed in pairs])
+    of_dense = interval([w / d for w, d in zip(without_seconds, dense_seconds, strict=True)])
+    row: Row = {
+        "step_ms": 1e3 * step,
+        "of_dense": of_dense.mean,
+        "of_dense_low": of_dense.low,
+        "of_dense_high": of_dense.high,
+        "ratio": ratios.mean,
+        "ratio_low": ratios.low,
+        "ratio_high": ratios.high,
+        "peak_mib": peak,
+        "dense_peak_mib": dense_peak,
+    }
+    if period > 1:
+        alone = reallocation_seconds(moving, period, min(REALLOCATIONS, 2 * blocks))
+        row["reallocation_ms"] = 1e3 * alone
+        row["overhead"] = alone / setting.periods[method] / step
+    return {name: float(f"{value:.7g}") for name, value in row.items() if value is not None}
+
+
+def _build(
+    make: Callable[[], Training], steps: int, device: torch.device
+) -> tuple[Training, float | None]:
+    """A training after one block, and the peak in MiB of the memory it took (GPU only)."""
+    before = memory_of(device)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    made = make()
+    seconds_of(made, steps)
+    if device.type != "cuda":
+        return made, None
+    return made, (torch.cuda.max_memory_allocated(device) - before) / 2**20
+
+
+def _line(row: Row) -> str:
+    name = f"{row['net']:<10}{row['method']:<17}{row['implementation']:<9}"
+    if row.get("error"):
+        return f"{name}cannot run: {row['error']}"
+    alone = row.get("reallocation_ms")
+    return (
+        f"{name}step {row['step_ms']:9.2f} ms, {row['of_dense']:.3f} of dense; with reallocation "
+        f"x {row['ratio']:.5f} [{row['ratio_low']:.5f}, {row['ratio_high']:.5f}]"
+        + ("" if alone is None else f"; alone {alone:.3f} ms, {row['overhead']:.2e} of training")
+        + (f"; paper {row['paper_ratio']}" if row["paper_ratio"] else "")
+    )
+
+
+def _write(rows: list[Row], out: Path, device: torch.device, arguments: list[str]) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / CSV).open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+    command = f"python -m benchmarks.table3 {' '.join(arguments)}"
+    write_machine(out, device, command, name="table3_machine.json")
+    try:
+        from benchmarks.table3.picture import plot_table3
+    except ImportError as error:
+        print(f"no picture: {error}")
+        return
+    plot_table3(rows, out / PICTURE)
+
+
+def _count(least: int) -> Any:
+    def parse(text: str) -> int:
+        value = int(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"expected an int of at least {least}, got {text!r}")
+        return value
+
+    return parse
+
+
+if __name__ == "__main__":
+    sys.exit(main())

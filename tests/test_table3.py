@@ -1,0 +1,120 @@
+"""Table 3's program: what it times, what it writes, and what it does with what cannot run."""
+
+import csv
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+import dsr
+from benchmarks.table3 import __main__ as table3
+from benchmarks.table3 import methods, paired, training
+
+CPU = torch.device("cpu")
+
+
+class Small(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 4, 3)
+        self.conv2 = nn.Conv2d(4, 32, 3)
+        self.fc = nn.Linear(32, 3)
+
+    def forward(self, x):
+        return self.fc(self.conv2(self.conv1(x).relu()).mean((2, 3)))
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def setting(monkeypatch):
+    wrn = methods.SETTINGS["wrn-28-2"]
+    small = replace(wrn, model=Small, classes=3, cpu_image=8, cpu_batch=2, moved=5)
+    monkeypatch.setitem(methods.SETTINGS, "wrn-28-2", small)
+    monkeypatch.setattr(training, "LEARNING_RATE", 0.1)  # DeepR waits for signs to change
+    monkeypatch.setattr(dsr.models, "sparse_layers", lambda model: ["conv2.weight", "fc.weight"])
+    return small
+
+
+def inactive(one):
+    if isinstance(one, training.Authors):
+        return [mask == 0 for mask in one.method.masks]
+    return [~mask.view(-1) for mask in one.sparse.masks().values()]
+
+
+@pytest.mark.parametrize("method", methods.METHODS)
+@pytest.mark.parametrize("implementation", training.IMPLEMENTATIONS)
+def test_masks_move_where_they_shall_and_the_budget_stays(method, implementation, setting):
+    still = training.training(implementation, setting, CPU, method, None)
+    moving = training.training(implementation, setting, CPU, method, 1 if method == "deepr" else 3)
+    for one, moves in ((still, False), (moving, True)):
+        before = inactive(one)
+        for _ in range(12):
+            one.step()
+        after = inactive(one)
+        assert moves != all(map(torch.equal, before, after))
+        weights = [one.model.conv2.weight, one.model.fc.weight]
+        for weight, zero in zip(weights, after, strict=True):
+            assert not weight.detach().view(-1)[zero].any()
+
+
+def test_it_writes_rows_a_picture_and_where_it_ran(setting, tmp_path, capsys):
+    arguments = ["--nets", "wrn-28-2", "--methods", "dsr,deepr", "--blocks", "2", "--steps", "2"]
+    assert table3.main([*arguments, "--out", str(tmp_path)]) == 0
+    rows = list(csv.DictReader((tmp_path / table3.CSV).open(newline="")))
+    named = [(row["method"], row["implementation"]) for row in rows]
+    assert named == [(m, i) for m in ("dsr", "deepr") for i in training.IMPLEMENTATIONS]
+    for row in rows:
+        assert not row["error"]
+        assert float(row["ratio_low"]) <= float(row["ratio"]) <= float(row["ratio_high"])
+        assert float(row["step_ms"]) > 0
+        assert row["batch"] == "2"
+    assert rows[0]["paper_ratio"] == "1.083"
+    assert (tmp_path / table3.PICTURE).exists()
+    assert "table3" in json.loads((tmp_path / "table3_machine.json").read_text())["command"]
+    assert "on a CPU" in capsys.readouterr().out
+
+
+def test_what_cannot_run_is_a_row_that_says_so(setting, monkeypatch, capsys):
+    def fail(*args):
+        raise RuntimeError("no such kernel\nmore")
+
+    monkeypatch.setattr(table3, "paired_blocks", fail)
+    assert table3.main(["--nets", "wrn-28-2", "--methods", "set", "--blocks", "2"]) == 0
+    assert capsys.readouterr().out.count("cannot run: RuntimeError: no such kernel\n") == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--device", "tpu"], "--device"),
+        (["--device", "cuda"], "no CUDA device"),
+        (["--nets", "vgg"], "'vgg'"),
+        (["--methods", "dsr,adam"], "'adam'"),
+        (["--implementations", "theirs"], "'theirs'"),
+        (["--blocks", "1"], "--blocks"),
+        (["--steps", "0"], "--steps"),
+    ],
+)
+def test_a_wrong_argument_gives_one_line_and_exit_code_2(arguments, named, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        table3.main(arguments)
+    error = capsys.readouterr().err
+    assert exit_.value.code == 2
+    assert named in error
+    assert error.count("\n") == 1
+
+
+def test_the_interval_is_students():
+    values = [1.0, 2.0, 3.0, 4.0]
+    found = paired.interval(values)
+    assert found.mean == 2.5
+    assert found.high - found.mean == pytest.approx(3.182 * 1.2909944 / 2, rel=1e-5)

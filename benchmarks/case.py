@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
+
 # The copy is the speed limit; dense is what a dense network pays at the same place.
 KINDS = ("ours", "authors", "eager", "compiled", "dense", "copy")
 
@@ -50,16 +52,18 @@ class Case:
         net: a name in ``benchmarks.shapes.NETS``.
         sparsity: of the net's masks.
         moved_bytes: what the op has to read and write at least; 0: too little to count.
-        copied_elements: float32 elements that the provider ``copy`` copies.
+        copied_bytes: of the weights that the provider ``copy`` copies.
         providers: the first is ours.
+        dtype: of the weights.
     """
 
     op: str
     net: str
     sparsity: float
     moved_bytes: int
-    copied_elements: int
+    copied_bytes: int
     providers: tuple[Provider, ...]
+    dtype: torch.dtype = torch.float32
 
 
 def require(condition: object, text: str) -> None:

@@ -26,7 +26,7 @@ class Problem:
         pruned: start after pruning, so that growth is next.
 
     Attributes:
-        weights, momentum: float32 [weights of the net], 0 where inactive before pruning.
+        weights, momentum: [weights of the net] of the net's dtype, 0 where inactive before pruning.
         flags: bool, the mask as eager baselines keep it.
         before, kept: bool, the mask before and after pruning; they stay as they are.
         mask, previous: the same as ``flags`` and ``before``, one bit a weight.
@@ -36,25 +36,34 @@ class Problem:
     def __init__(
         self, net: Net, sparsity: float, device: torch.device, *, pruned: bool = False
     ) -> None:
-        generator = torch.Generator().manual_seed(0)
+        generator = torch.Generator(device).manual_seed(0)
         self.net, self.sparsity, self.device, self.sizes = net, sparsity, device, list(net.sizes)
         self.layout = SparseLayout.of_elements(net.sizes)
-        before = torch.rand(net.weights, generator=generator) >= sparsity
-        weights = torch.randn(net.weights, generator=generator)
+        before = torch.rand(net.weights, generator=generator, device=device) >= sparsity
+        weights = self._normal(generator)
         for layer, fan in zip(weights.split(self.sizes), net.fans, strict=True):
             layer.mul_((2 / fan) ** 0.5)
-        momentum = torch.randn(net.weights, generator=generator)
-        magnitudes = weights[before].abs()
-        self.h = float(magnitudes.kthvalue(min(net.moved + 1, len(magnitudes))).values)
+        momentum = self._normal(generator)
+        magnitudes = weights[before].abs().float()
+        self.h = float(magnitudes.sort().values[min(net.moved, len(magnitudes) - 1)])
         kept = before & (weights.abs() >= self.h)
         start = kept if pruned else before
-        self.weights = weights.masked_fill_(~start, 0).to(device)
-        self.momentum = momentum.masked_fill_(~before, 0).to(device)
-        self.flags, self.before, self.kept = (m.to(device) for m in (start.clone(), before, kept))
-        self.mask = BitMask.from_bools(self.layout, list(start.split(self.sizes))).to(device)
-        self.previous = BitMask.from_bools(self.layout, list(before.split(self.sizes))).to(device)
+        self.weights = weights.masked_fill_(~start, 0)
+        self.momentum = momentum.masked_fill_(~before, 0)
+        self.flags, self.before, self.kept = start.clone(), before, kept
+        self.mask = BitMask.from_bools(self.layout, list(start.split(self.sizes)))
+        self.previous = BitMask.from_bools(self.layout, list(before.split(self.sizes)))
         self.threshold = torch.tensor([self.h], device=device)
         self._starts: dict[str, Tensor] = {}
+
+    def _normal(self, generator: torch.Generator) -> Tensor:
+        """Standard normal numbers, one a weight."""
+        size, dtype = self.net.weights, self.net.dtype
+        return torch.randn(size, generator=generator, device=self.device, dtype=dtype)
+
+    def scores(self, seed: int) -> Tensor:
+        """Standard normal numbers at every weight, as a dense gradient has them."""
+        return self._normal(torch.Generator(self.device).manual_seed(seed))
 
     def layers(self, flat: Tensor) -> list[Tensor]:
         """A view a layer."""
@@ -118,5 +127,11 @@ class Problem:
         """A case on this net, ours first and the copy last."""
         net = self.net
         return Case(
-            op, net.name, self.sparsity, moved_bytes, net.weights, (*providers, self.copying())
+            op,
+            net.name,
+            self.sparsity,
+            moved_bytes,
+            net.bytes,
+            (*providers, self.copying()),
+            net.dtype,
         )

@@ -5,29 +5,43 @@ from __future__ import annotations
 import csv
 import json
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from benchmarks.case import Target
 from benchmarks.registry import OPS
 
 Row = dict[str, str]
+Key = tuple[str, str, str]  # net, sparsity, dtype
 NET_NAMES = {
     "lenet-300-100": "LeNet-300-100",
     "wrn-28-2": "WRN-28-2",
     "resnet50": "ResNet-50",
-    "64m": "64 M",
+    "wrn-16-8": "WRN-16-8",
+    "transformer-1b": "transformer, 1 G",
 }
 RIVALS = ("authors", "eager", "compiled")
 NOT_MEASURED = "Not measured yet."
 
 
-def read_rows(path: Path) -> list[Row]:
-    """The rows of a CSV file; none if there is no such file."""
+class FormatError(Exception):
+    """A result file is not what the program that should have written it writes."""
+
+
+def read_rows(path: Path, columns: Collection[str] = ()) -> list[Row]:
+    """The rows of a CSV file; none if there is no such file.
+
+    Raises:
+        FormatError: it lacks one of ``columns``.
+    """
     if not path.exists():
         return []
     with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+        reader = csv.DictReader(file)
+        missing = [name for name in columns if name not in (reader.fieldnames or ())]
+        if missing:
+            raise FormatError(f"{path}: expected a column {missing[0]!r}; measure it again")
+        return list(reader)
 
 
 def table(head: Sequence[str], lines: Iterable[Sequence[str]], left: int = 1) -> str:
@@ -144,16 +158,19 @@ def reached(target: Target, case: Sequence[Row]) -> float:
     return float(rival["speedup"]) if rival and rival["speedup"] else 0.0
 
 
-def _cases(rows: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
-    cases: dict[tuple[str, str], list[Row]] = {}
+def _cases(rows: Sequence[Row]) -> dict[Key, list[Row]]:
+    cases: dict[Key, list[Row]] = {}
     for row in rows:
-        cases.setdefault((row["net"], row["sparsity"]), []).append(row)
+        key = (row["net"], row["sparsity"], row.get("dtype", "float32"))
+        cases.setdefault(key, []).append(row)
     return cases
 
 
-def _label(key: tuple[str, str], cases: Iterable[tuple[str, str]]) -> str:
-    name = NET_NAMES.get(key[0], key[0])
-    return f"{name}, {key[1]}" if len({sparsity for _, sparsity in cases}) > 1 else name
+def _label(key: Key, cases: Iterable[Key]) -> str:
+    """The net, and what else tells this case from the others."""
+    keys = list(cases)
+    more = [key[i] for i in (1, 2) if len({other[i] for other in keys}) > 1]
+    return ", ".join([NET_NAMES.get(key[0], key[0]), *more])
 
 
 def _shown(provider: str) -> str:

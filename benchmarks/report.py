@@ -21,11 +21,15 @@ COLUMNS = (
     "op",
     "net",
     "sparsity",
+    "dtype",
     "provider",
     "kind",
     "calls",
     "median_us",
     "iqr_us",
+    "q10_us",
+    "q90_us",
+    "graph_us",
     "speedup",
     "bytes",
     "of_copy",
@@ -40,9 +44,10 @@ def rows_of(case: Case, measurements: Sequence[Measurement]) -> list[Row]:
 
     ``speedup`` is the provider's time over ours. ``bytes`` is what must be moved at least, and
     ``of_copy`` what fraction of the copy's time that would take of the provider's time: both are
-    empty for a case that moves next to nothing.
+    empty for a case that moves next to nothing. ``graph_us`` is the device's time for the replay
+    of a CUDA graph, for ours and the copy on a GPU; ``of_copy`` compares these where both exist.
     """
-    copied = 8 * case.copied_elements
+    copied = 2 * case.copied_bytes
     copy = next((m for m in measurements if m.provider.kind == "copy" and not m.error), None)
     ours = measurements[0]
     rows = []
@@ -51,6 +56,7 @@ def rows_of(case: Case, measurements: Sequence[Measurement]) -> list[Row]:
             "op": case.op,
             "net": case.net,
             "sparsity": case.sparsity,
+            "dtype": str(case.dtype).removeprefix("torch."),
             "provider": m.provider.name,
             "kind": m.provider.kind,
             "calls": len(m.seconds),
@@ -59,28 +65,36 @@ def rows_of(case: Case, measurements: Sequence[Measurement]) -> list[Row]:
         if not m.error:
             row["median_us"] = round(1e6 * m.median, 2)
             row["iqr_us"] = round(1e6 * m.iqr, 2)
+            row["q10_us"], row["q90_us"] = (round(1e6 * edge, 2) for edge in m.tenths)
+            if m.graph_seconds:
+                row["graph_us"] = round(1e6 * m.on_device, 2)
             if not ours.error:
                 row["speedup"] = round(m.median / ours.median, 3)
         moved = copied if m is copy else case.moved_bytes
         if moved:
             row["bytes"] = moved
             if copy is not None and not m.error:
-                row["of_copy"] = round(moved / copied * copy.median / m.median, 4)
+                both = (copy.on_device, m.on_device) if m.graph_seconds else (copy.median, m.median)
+                row["of_copy"] = round(moved / copied * both[0] / both[1], 4)
         rows.append(row)
     return rows
 
 
 def print_rows(rows: Sequence[Row]) -> None:
     first = rows[0]
-    print(f"\n{first['op']}: {first['net']}, sparsity {first['sparsity']}")
-    print(f"  {'':<36}{'ms':>10}{'iqr':>9}{'x ours':>9}{'of copy':>9}")
+    print(f"\n{first['op']}: {first['net']}, sparsity {first['sparsity']}, {first['dtype']}")
+    print(f"  {'':<36}{'ms':>10}{'iqr':>9}{'graph us':>10}{'x ours':>9}{'of copy':>9}")
     for row in rows:
         if row["error"]:
             print(f"  {row['provider']!s:<36}cannot run: {row['error']}")
             continue
         times = [f"{float(str(row[name])) / 1e3:.3f}" for name in ("median_us", "iqr_us")]
         speedup, of_copy = row.get("speedup", ""), row.get("of_copy", "")
-        print(f"  {row['provider']!s:<36}{times[0]:>10}{times[1]:>9}{speedup:>9}{of_copy:>9}")
+        graph = row.get("graph_us", "")
+        print(
+            f"  {row['provider']!s:<36}{times[0]:>10}{times[1]:>9}{graph:>10}{speedup:>9}"
+            f"{of_copy:>9}"
+        )
 
 
 def write_csv(rows: Sequence[Row], out: Path) -> None:

@@ -12,7 +12,7 @@ import torch
 
 from benchmarks.registry import OPS
 from benchmarks.report import Row, print_rows, rows_of, write_csv, write_machine
-from benchmarks.shapes import CPU_NETS, NETS, net
+from benchmarks.shapes import CPU_NETS, DTYPES, GPU_NETS, NETS, Net, net
 from benchmarks.timing import time_case
 
 PICTURE = "times.png"
@@ -31,8 +31,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = Parser(prog="benchmarks.run", description=__doc__)
     parser.add_argument("--device", default="cpu", help=" or ".join(DEVICES))
     parser.add_argument("--ops", default=",".join(OPS), help="of %(default)s")
-    parser.add_argument("--nets", help=f"of {','.join(NETS)}; on a CPU all but the last")
+    parser.add_argument("--nets", help=f"of {','.join(NETS)}; default: {','.join(CPU_NETS)}")
     parser.add_argument("--sparsity", default="0.9", help="one or more, with commas")
+    parser.add_argument("--dtype", default="float32", help=f"some of {','.join(DTYPES)}")
     parser.add_argument("--seconds", type=_seconds, default=0.2, help="spent on each provider")
     parser.add_argument("--out", type=Path, help="folder for CSV files, machine.json and a picture")
     options = parser.parse_args(arguments)
@@ -41,16 +42,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.device == "cuda" and not torch.cuda.is_available():
         parser.error("--device: torch sees no CUDA device")
     device = torch.device(options.device)
-    nets = options.nets or ",".join(CPU_NETS if device.type == "cpu" else NETS)
+    nets = options.nets or ",".join(CPU_NETS if device.type == "cpu" else GPU_NETS)
     try:
         ops = names_of(options.ops, OPS, "--ops")
         nets = names_of(nets, NETS, "--nets")
         sparsities = _sparsities(options.sparsity)
+        dtypes = [DTYPES[name] for name in names_of(options.dtype, DTYPES, "--dtype")]
     except ValueError as error:
         parser.error(str(error))
     if options.out is not None:
         options.out.mkdir(parents=True, exist_ok=True)
-    rows = _time(ops, nets, sparsities, device, options.seconds)
+    rows = _time(
+        ops, [net(n, dtype) for n in nets for dtype in dtypes], sparsities, device, options.seconds
+    )
     if options.out is not None:
         write_csv(rows, options.out)
         write_machine(options.out, device, f"python -m benchmarks.run {' '.join(arguments)}")
@@ -60,16 +64,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _time(
     ops: Sequence[str],
-    nets: Sequence[str],
+    nets: Sequence[Net],
     sparsities: Sequence[float],
     device: torch.device,
     seconds: float,
 ) -> list[Row]:
     rows: list[Row] = []
     for op in ops:
-        for name in nets:
+        for shapes in nets:
             for sparsity in sparsities:
-                case = OPS[op].build(net(name), sparsity, device)
+                case = OPS[op].build(shapes, sparsity, device)
                 of_case = rows_of(case, time_case(case, seconds, device))
                 print_rows(of_case)
                 rows += of_case

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.markdown import (
+    FormatError,
     Row,
     accuracy_text,
     losses_text,
@@ -28,6 +29,7 @@ from benchmarks.table3.text import table3_text
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
+OP_COLUMNS = ("net", "sparsity", "provider", "kind", "median_us", "speedup", "bytes", "of_copy")
 FILES = (ROOT / "README.md", ROOT / "docs" / "results.md")
 
 
@@ -37,7 +39,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--train", type=Path, help="compare.csv of `make train`, for README.md")
     parser.add_argument("--check", action="store_true", help="change nothing; 1 if a table is old")
     options = parser.parse_args(argv)
-    tables = contents(RESULTS, options.train)
+    try:
+        tables = contents(RESULTS, options.train)
+    except FormatError as error:
+        print(error, file=sys.stderr)
+        return 2
     old = []
     for path in options.files:
         text = path.read_text()
@@ -76,7 +82,7 @@ def contents(results: Path, train: Path | None = None) -> dict[str, Callable[[],
 
 
 def _ops(folder: Path) -> dict[str, list[Row]]:
-    return {op: read_rows(folder / f"{op}.csv") for op in OPS}
+    return {op: read_rows(folder / f"{op}.csv", OP_COLUMNS) for op in OPS}
 
 
 def _of_gpus(folders: Sequence[Path], text: Callable[[Path], str]) -> str:
@@ -91,7 +97,7 @@ def _machine(folder: Path) -> str:
 
 
 def _table3(folder: Path) -> str:
-    rows = read_rows(folder / "table3.csv")
+    rows = read_rows(folder / "table3.csv", ("net", "method", "ratio", "overhead"))
     if not rows:
         return table3_text(rows)
     machine = "table3_machine.json"

@@ -10,14 +10,15 @@ from dataclasses import dataclass, field
 
 import torch
 
-from benchmarks.case import Case, Provider
+from benchmarks.case import Case, Provider, WrongResultError
+from benchmarks.graphs import graph_seconds
 
 MIN_CALLS = 3
 SLOW_SECONDS = 5.0  # a first call that takes longer is the only one
 MAX_CALLS = 100
 WALL_FACTOR = 5  # time with putting back may be this many times the time measured
 STAYS_IN_CACHE_BYTES = 1 << 25
-EVICTING_BYTES = 1 << 26
+EVICTING_BYTES = {"cpu": 1 << 26, "cuda": 1 << 28}
 
 
 @dataclass
@@ -28,6 +29,7 @@ class Measurement:
     seconds: list[float] = field(default_factory=list)
     wall: float = 0.0
     error: str = ""
+    graph_seconds: list[float] = field(default_factory=list)
 
     @property
     def median(self) -> float:
@@ -39,6 +41,19 @@ class Measurement:
             return 0.0
         quarters = statistics.quantiles(self.seconds, n=4)
         return quarters[2] - quarters[0]
+
+    @property
+    def tenths(self) -> tuple[float, float]:
+        """The first and the last tenth of the sorted timings end here."""
+        if len(self.seconds) < 2:
+            return self.median, self.median
+        edges = statistics.quantiles(self.seconds, n=10, method="inclusive")
+        return edges[0], edges[-1]
+
+    @property
+    def on_device(self) -> float:
+        """Median of the device's own time, where it was taken, else of the caller's."""
+        return statistics.median(self.graph_seconds or self.seconds)
 
     def wants_more(self, budget: float) -> bool:
         calls = len(self.seconds)
@@ -56,7 +71,7 @@ def time_case(case: Case, budget: float, device: torch.device) -> list[Measureme
     They take turns, so that a slow minute of the machine slows all of them. Where the weights of
     the net do not stay in cache during training, the caches are emptied before each call.
     """
-    evict = _Evictor(device, 4 * case.copied_elements > STAYS_IN_CACHE_BYTES)
+    evict = _Evictor(device, case.copied_bytes > STAYS_IN_CACHE_BYTES)
     measurements = [_warmed(provider, device) for provider in case.providers]
     gc.collect()
     gc.disable()
@@ -65,7 +80,20 @@ def time_case(case: Case, budget: float, device: torch.device) -> list[Measureme
             _take_turns(waiting, evict, device)
     finally:
         gc.enable()
+    if device.type == "cuda":
+        for measurement in measurements:
+            _replay(measurement, evict)
     return measurements
+
+
+def _replay(measurement: Measurement, evict: _Evictor) -> None:
+    """Time graph replays of ours and of the copy; one that cannot be captured has none."""
+    if measurement.error or measurement.provider.kind not in ("ours", "copy"):
+        return
+    try:
+        measurement.graph_seconds = graph_seconds(measurement.provider, evict)
+    except (RuntimeError, WrongResultError) as error:
+        print(f"{measurement.provider.name}: no graph replay: {str(error).splitlines()[0]}")
 
 
 def _warmed(provider: Provider, device: torch.device) -> Measurement:
@@ -115,7 +143,8 @@ class _Evictor:
     """Fills the caches with something else."""
 
     def __init__(self, device: torch.device, wanted: bool) -> None:
-        self.buffer = torch.empty(EVICTING_BYTES if wanted else 0, dtype=torch.uint8, device=device)
+        size = EVICTING_BYTES[device.type] if wanted else 0
+        self.buffer = torch.empty(size, dtype=torch.uint8, device=device)
 
     def __call__(self) -> None:
         self.buffer.add_(1)

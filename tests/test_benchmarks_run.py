@@ -22,7 +22,7 @@ def one_thread():
 
 def case_of(*providers):
     copy = Provider("copy", "copy", lambda: None)
-    return Case("op", "net", 0.9, 100, 1000, (*providers, copy))
+    return Case("op", "net", 0.9, 100, 4000, (*providers, copy))
 
 
 @pytest.mark.parametrize(

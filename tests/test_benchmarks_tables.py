@@ -122,3 +122,15 @@ def test_losses_are_named():
 )
 def test_what_is_not_measured_says_so(text):
     assert text == markdown.NOT_MEASURED
+
+
+def test_a_result_file_of_another_format_gives_one_line_and_exit_code_2(
+    tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "cpu").mkdir()
+    (tmp_path / "cpu/dsr_step.csv").write_text("op,seconds\ndsr_step,1\n")
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    assert tables.main(["--check", str(DOCS)]) == 2
+    error = capsys.readouterr().err
+    assert "dsr_step.csv: expected a column 'net'" in error
+    assert error.count("\n") == 1

@@ -1,6 +1,7 @@
 """Table 3's program: what it times, what it writes, and what it does with what cannot run."""
 
 import csv
+import importlib.util
 import json
 from dataclasses import replace
 
@@ -51,7 +52,7 @@ def inactive(one):
 
 
 @pytest.mark.parametrize("method", methods.METHODS)
-@pytest.mark.parametrize("implementation", training.IMPLEMENTATIONS)
+@pytest.mark.parametrize("implementation", ["ours", "authors"])
 def test_masks_move_where_they_shall_and_the_budget_stays(method, implementation, setting):
     still = training.training(implementation, setting, CPU, method, None)
     moving = training.training(implementation, setting, CPU, method, 1 if method == "deepr" else 3)
@@ -71,7 +72,7 @@ def test_it_writes_rows_a_picture_and_where_it_ran(setting, tmp_path, capsys):
     assert table3.main([*arguments, "--out", str(tmp_path)]) == 0
     rows = list(csv.DictReader((tmp_path / table3.CSV).open(newline="")))
     named = [(row["method"], row["implementation"]) for row in rows]
-    assert named == [(m, i) for m in ("dsr", "deepr") for i in training.IMPLEMENTATIONS]
+    assert named == [(m, i) for m in ("dsr", "deepr") for i in ("ours", "authors")]
     for row in rows:
         assert not row["error"]
         assert float(row["ratio_low"]) <= float(row["ratio"]) <= float(row["ratio_high"])
@@ -81,6 +82,15 @@ def test_it_writes_rows_a_picture_and_where_it_ran(setting, tmp_path, capsys):
     assert (tmp_path / table3.PICTURE).exists()
     assert "table3" in json.loads((tmp_path / "table3_machine.json").read_text())["command"]
     assert "on a CPU" in capsys.readouterr().out
+
+
+def test_a_package_that_is_missing_is_a_row_that_says_so(setting, capsys):
+    arguments = ["--nets", "wrn-28-2", "--methods", "dsr,rigl", "--blocks", "2", "--steps", "2"]
+    assert table3.main([*arguments, "--implementations", "rigl-torch"]) == 0
+    out = capsys.readouterr().out.splitlines()[1:]
+    assert len(out) == 1  # RigL is all it has
+    installed = importlib.util.find_spec("rigl_torch") is not None
+    assert ("step" if installed else "cannot run: ModuleNotFoundError") in out[0]
 
 
 def test_what_cannot_run_is_a_row_that_says_so(setting, monkeypatch, capsys):

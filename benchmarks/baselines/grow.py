@@ -20,6 +20,27 @@ def nonzero_randperm(
         flag[free[order[:count]]] = True
 
 
+class NonzeroStatic:
+    """The same without a wait for the device: ``nonzero_static``, the free places being counted.
+
+    A permutation of all free places is still drawn in every call.
+
+    Args:
+        free: free places of each layer.
+    """
+
+    def __init__(self, free: Sequence[int]) -> None:
+        self.free = free
+
+    def grow(
+        self, occupied: Sequence[Tensor], flags: Sequence[Tensor], counts: Sequence[int]
+    ) -> None:
+        for taken, flag, count, size in zip(occupied, flags, counts, self.free, strict=True):
+            free = torch.nonzero_static(~taken, size=size).view(-1)
+            order = torch.randperm(size, device=free.device)
+            flag.index_fill_(0, free[order[:count]], True)
+
+
 def rand_topk(occupied: Sequence[Tensor], flags: Sequence[Tensor], counts: Sequence[int]) -> None:
     """A random number a place, and the largest of the free ones."""
     for taken, flag, count in zip(occupied, flags, counts, strict=True):

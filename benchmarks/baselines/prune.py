@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
+INTEGERS = {torch.float32: torch.int32, torch.bfloat16: torch.int16}
 Counts = tuple[Tensor, Tensor]  # pruned and surviving units a layer
 
 
@@ -56,8 +56,9 @@ def hardshrink(
     weights: Sequence[Tensor], flags: Sequence[Tensor], h: float, active: Tensor
 ) -> Counts:
     """``hardshrink`` zeroes |w| <= lambda in one pass: lambda is the float below h."""
-    below_h = float(np.nextafter(np.float32(h), np.float32(0)))
     for weight, flag in zip(weights, flags, strict=True):
+        bits = torch.tensor(h, dtype=weight.dtype).view(INTEGERS[weight.dtype])
+        below_h = float((bits - 1).view(weight.dtype))
         torch.hardshrink(weight, below_h, out=weight)
         torch.ne(weight, 0, out=flag)
     return _counts(flags, active)

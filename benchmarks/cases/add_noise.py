@@ -23,12 +23,16 @@ def case(net: Net, sparsity: float, device: torch.device) -> Case:
     p = Problem(net, sparsity, device)
     scale = torch.full((len(net.sizes),), SCALE, device=device)
     step = torch.ones(1, dtype=torch.int64, device=device)
-    gradients, floats, flags = p.layers(p.momentum), p.layers(p.flags.float()), p.layers(p.flags)
+    gradients, floats, flags = (
+        p.layers(p.momentum),
+        p.layers(p.flags.to(net.dtype)),
+        p.layers(p.flags),
+    )
     places, noise = p.flags.nonzero().view(-1), torch.empty_like(p.momentum)
     restore = p.restoring("momentum")
 
     def check(result: object) -> None:
-        added = (p.momentum - p.start("momentum")) / SCALE
+        added = (p.momentum.float() - p.start("momentum").float()) / SCALE
         require(not added[~p.flags].any(), "an inactive weight got noise")
         sample = added[p.flags]
         require(sample.count_nonzero() > 0.99 * len(sample), "an active weight got no noise")
@@ -45,14 +49,17 @@ def case(net: Net, sparsity: float, device: torch.device) -> Case:
 
     def of_active_weights() -> None:
         for gradient, flag in zip(gradients, flags, strict=True):
-            gradient[flag] += SCALE * torch.randn(int(flag.sum()), device=device)
+            noise_here = torch.randn(int(flag.sum()), device=device, dtype=net.dtype)
+            gradient[flag] += SCALE * noise_here
 
     def preallocated() -> None:
         noise.normal_(std=SCALE)
         torch._foreach_addcmul_(gradients, p.layers(noise), floats)
 
     def at_places() -> None:
-        p.momentum.index_add_(0, places, torch.randn(len(places), device=device), alpha=SCALE)
+        p.momentum.index_add_(
+            0, places, torch.randn(len(places), device=device, dtype=net.dtype), alpha=SCALE
+        )
 
     providers = [
         *ours(
@@ -67,4 +74,4 @@ def case(net: Net, sparsity: float, device: torch.device) -> Case:
         eager("normal_, _foreach_addcmul_", preallocated),
         eager("index_add_, places known", at_places),
     ]
-    return p.case("add_noise_", 2 * 4 * net.weights + net.weights // 8, providers)
+    return p.case("add_noise_", 2 * net.bytes + net.weights // 8, providers)

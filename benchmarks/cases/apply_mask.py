@@ -22,7 +22,7 @@ def case(net: Net, sparsity: float, device: torch.device) -> Case:
     p = Problem(net, sparsity, device)
     p.weights.normal_()  # an optimizer step has moved the inactive ones too
     weights, inactive = p.layers(p.weights), p.layers(~p.flags)
-    floats = p.layers(p.flags.float())
+    floats = p.layers(p.flags.to(net.dtype))
     restore = p.restoring("weights")
     inactive_units = net.weights - int(p.active.sum())
 
@@ -48,7 +48,7 @@ def case(net: Net, sparsity: float, device: torch.device) -> Case:
         ),
         _sgd_step(weights),
     ]
-    return p.case("apply_mask_", 4 * inactive_units + net.weights // 8, providers)
+    return p.case("apply_mask_", net.dtype.itemsize * inactive_units + net.weights // 8, providers)
 
 
 def _sgd_step(weights: list[Tensor]) -> Provider:

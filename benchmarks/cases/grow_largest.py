@@ -21,7 +21,7 @@ def case(net: Net, sparsity: float, device: torch.device) -> Case:
     """Beside topk and a whole sort in each layer. The gradient is dense."""
     p = Problem(net, sparsity, device, pruned=True)
     growth, flags, occupied = p.growth, p.layers(p.flags), p.layers(p.before)
-    gradient = torch.randn(net.weights, generator=torch.Generator().manual_seed(1)).to(device)
+    gradient = p.scores(1)
     scores, counts = p.layers(gradient), growth.tolist()
 
     def check_largest(grown_flags: torch.Tensor) -> None:
@@ -52,4 +52,4 @@ def case(net: Net, sparsity: float, device: torch.device) -> Case:
         eager("topk", order.grow_topk),
         eager("sort", order.grow_sort),
     ]
-    return p.case("grow_largest_", 4 * net.weights + 3 * (net.weights // 8), providers)
+    return p.case("grow_largest_", net.bytes + 3 * (net.weights // 8), providers)

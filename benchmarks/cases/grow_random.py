@@ -28,6 +28,7 @@ def case(net: Net, sparsity: float, device: torch.device) -> Case:
     growth, number = p.growth, torch.ones(1, dtype=torch.int64, device=device)
     flags, occupied, counts = p.layers(p.flags), p.layers(p.before), growth.tolist()
     free, flat = p.units - p.active, grow.FlatRejection(p.sizes, device)
+    static = grow.NonzeroStatic(free.tolist())
 
     def run() -> object:
         return dsr_kernels.grow_random_(p.mask, p.previous, growth, seed=0, reallocation=number)
@@ -49,6 +50,7 @@ def case(net: Net, sparsity: float, device: torch.device) -> Case:
         _authors(p, unique=False),
         _authors(p, unique=True),
         eager("nonzero + randperm", lambda: grow.nonzero_randperm(occupied, flags, counts)),
+        eager("nonzero_static + randperm", lambda: static.grow(occupied, flags, counts)),
         eager("rand + topk", lambda: grow.rand_topk(occupied, flags, counts)),
         eager("rejection", lambda: grow.rejection(occupied, flags, counts)),
         eager("rejection, one buffer", lambda: flat.grow(p.before, p.flags, growth, free)),

@@ -53,7 +53,7 @@ def case(net: Net, sparsity: float, device: torch.device) -> Case:
         ),
         *_others(p, check, old),
     ]
-    moved = 4 * net.weights + 6 * (net.weights // 8) + LINE_BYTES * net.moved
+    moved = net.bytes + 6 * (net.weights // 8) + LINE_BYTES * net.moved
     return p.case("prune_sign_flips_", moved, providers)
 
 

@@ -21,7 +21,7 @@ LINE_BYTES = 64  # what the memory moves when one weight changes
 
 def moved_bytes(net: Net) -> int:
     """Every weight in, a bit a weight in and out, one cache line out for each weight pruned."""
-    return 4 * net.weights + 2 * (net.weights // 8) + min(4 * net.weights, LINE_BYTES * net.moved)
+    return net.bytes + 2 * (net.weights // 8) + min(net.bytes, LINE_BYTES * net.moved)
 
 
 def case(net: Net, sparsity: float, device: torch.device) -> Case:

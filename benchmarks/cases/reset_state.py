@@ -53,5 +53,5 @@ def case(net: Net, sparsity: float, device: torch.device) -> Case:
         eager("the same, one buffer", lambda: p.momentum.masked_fill_(p.flags ^ p.before, 0)),
         eager("index_fill_, places known", lambda: p.momentum.index_fill_(0, places, 0)),
     ]
-    changed_bytes = min(4 * net.weights, LINE_BYTES * len(places))
+    changed_bytes = min(net.bytes, LINE_BYTES * len(places))
     return p.case("reset_state_", 2 * (net.weights // 8) + changed_bytes, providers)

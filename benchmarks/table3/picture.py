@@ -9,7 +9,8 @@ from typing import Any
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-COLORS = {"ours": "C0", "authors": "C3"}
+COLORS = {"ours": "C0", "authors": "C3", "rigl-torch": "C1"}
+WIDTH = 0.28
 PAPER_COLOR = "0.4"
 LEAST = 1e-6  # the lower end of the logarithmic axis
 DPI = 110
@@ -30,9 +31,9 @@ def plot_table3(rows: Sequence[dict[str, Any]], path: Path) -> None:
         methods = list(dict.fromkeys(str(row["method"]) for row in chosen))
         for row in chosen:
             own = str(row["implementation"])
-            x = methods.index(str(row["method"])) + (-0.2 if own == "ours" else 0.2)
+            x = methods.index(str(row["method"])) + WIDTH * (list(COLORS).index(own) - 1)
             added = [max(LEAST, float(row[k]) - 1) for k in ("ratio_low", "ratio", "ratio_high")]
-            ax.bar(x, added[1], width=0.36, color=COLORS[own], label=own)
+            ax.bar(x, added[1], width=0.9 * WIDTH, color=COLORS[own], label=own)
             ax.plot([x, x], [added[0], added[2]], color="k", linewidth=1)
             if row["paper_ratio"] not in ("", None):
                 middle, added_there = methods.index(str(row["method"])), float(row["paper_ratio"])

@@ -12,7 +12,8 @@ from benchmarks.baselines.training import AuthorsMethod
 from benchmarks.table3.methods import SPARSITY, Setting, method_of
 
 LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 0.01, 0.9, 5e-4
-IMPLEMENTATIONS = ("ours", "authors")
+IMPLEMENTATIONS = ("ours", "authors", "rigl-torch")
+NEVER = 10**9
 
 
 class Training(ABC):
@@ -100,11 +101,40 @@ class Authors(Training):
             self.method.reallocate()
 
 
+class RigLTorch(Training):
+    """The package rigl-torch from PyPI; it leaves the first convolution dense, and no other."""
+
+    def __init__(
+        self, setting: Setting, device: torch.device, method: str, period: int | None
+    ) -> None:
+        super().__init__(setting, device)
+        from rigl_torch.RigL import RigLScheduler
+
+        self.scheduler = RigLScheduler(
+            self.model,
+            self.optimizer,
+            dense_allocation=1 - SPARSITY,
+            T_end=NEVER,
+            ignore_linear_layers=False,
+            delta=period or NEVER,
+            static_topo=period is None,
+        )
+
+    def update(self) -> None:
+        if self.scheduler():
+            self.optimizer.step()
+
+
+def runs(implementation: str, method: str) -> bool:
+    """Whether an implementation has a method at all."""
+    return implementation != "rigl-torch" or method == "rigl"
+
+
 def training(
     implementation: str, setting: Setting, device: torch.device, method: str, period: int | None
 ) -> Training:
     """A training whose weights move every ``period`` steps, or never (None)."""
-    chosen = Ours if implementation == "ours" else Authors
+    chosen = {"ours": Ours, "authors": Authors, "rigl-torch": RigLTorch}[implementation]
     return chosen(setting, device, method, period)
 
 

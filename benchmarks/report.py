@@ -97,12 +97,15 @@ def print_rows(rows: Sequence[Row]) -> None:
         )
 
 
-def write_csv(rows: Sequence[Row], out: Path) -> None:
-    """One file an op, replaced as a whole."""
+def write_csv(rows: Sequence[Row], out: Path, append: bool = False) -> None:
+    """One file an op, replaced as a whole unless ``append``."""
     for op in dict.fromkeys(str(row["op"]) for row in rows):
-        with (out / f"{op}.csv").open("w", newline="") as file:
+        path = out / f"{op}.csv"
+        goes_on = append and path.exists()
+        with path.open("a" if goes_on else "w", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS)
-            writer.writeheader()
+            if not goes_on:
+                writer.writeheader()
             writer.writerows(row for row in rows if row["op"] == op)
 
 

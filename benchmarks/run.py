@@ -36,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--dtype", default="float32", help=f"some of {','.join(DTYPES)}")
     parser.add_argument("--seconds", type=_seconds, default=0.2, help="spent on each provider")
     parser.add_argument("--out", type=Path, help="folder for CSV files, machine.json and a picture")
+    parser.add_argument("--append", action="store_true", help="to the CSV files that are there")
     options = parser.parse_args(arguments)
     if options.device not in DEVICES:
         parser.error(f"--device: expected {' or '.join(DEVICES)}, got {options.device!r}")
@@ -56,9 +57,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         ops, [net(n, dtype) for n in nets for dtype in dtypes], sparsities, device, options.seconds
     )
     if options.out is not None:
-        write_csv(rows, options.out)
-        write_machine(options.out, device, f"python -m benchmarks.run {' '.join(arguments)}")
-        _draw(rows, options.out)
+        write_csv(rows, options.out, options.append)
+        if not options.append:
+            command = f"python -m benchmarks.run {' '.join(arguments)}"
+            write_machine(options.out, device, command)
+            _draw(rows, options.out)
     return 0
 
 

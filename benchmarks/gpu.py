@@ -108,14 +108,13 @@ def sanitize(log: Log, pytest: list[str]) -> Step:
 # Every op on the papers' nets; then the ops of a reallocation over shapes, sizes and sparsities.
 FEW = "prune_threshold_,kth_magnitude,grow_random_,dsr_step"
 SECONDS = ["--seconds", "0.05"]
+MORE = ["--append", *SECONDS, "--ops", FEW]
 BENCHES: dict[str, list[str]] = {
     "ops": ["run", *SECONDS, "--nets", "lenet-300-100,wrn-28-2,resnet50"],
-    "shapes": ["run", "--append", *SECONDS, "--ops", FEW, "--nets", "wrn-16-8,transformer-1b"],
-    "bfloat16": ["run", "--append", *SECONDS, "--ops", FEW, "--nets", "resnet50"]
-    + ["--dtype", "bfloat16"],
-    "sparsity": ["run", "--append", *SECONDS, "--ops", FEW, "--nets", "resnet50"]
-    + ["--sparsity", ".5,.8,.95,.99"],
-    "sizes": ["run", "--append", *SECONDS, "--ops", FEW, "--nets", "1e5,1e6,1e7,1e8,1e9"],
+    "shapes": ["run", *MORE, "--nets", "wrn-16-8,transformer-1b"],
+    "bfloat16": ["run", *MORE, "--nets", "resnet50", "--dtype", "bfloat16"],
+    "sparsity": ["run", *MORE, "--nets", "resnet50", "--sparsity", ".5,.8,.95,.99"],
+    "sizes": ["run", *MORE, "--nets", "1e5,1e6,1e7,1e8,1e9"],
     "table3": ["table3"],
     "profile": ["profile"],
 }

@@ -1,6 +1,7 @@
 """The benchmarks' command line, what it writes, and what it does with a provider that fails."""
 
 import csv
+import importlib
 import json
 
 import pytest
@@ -8,6 +9,8 @@ import torch
 
 from benchmarks import gpu, report, run, timing
 from benchmarks.case import Case, Provider, WrongResultError
+from benchmarks.registry import OPS
+from benchmarks.shapes import DTYPES, NETS
 
 CPU = torch.device("cpu")
 
@@ -135,12 +138,23 @@ def test_rows_relate_times_to_ours_and_to_the_copy():
     assert copy["of_copy"] == 1
 
 
-def test_the_gpu_command_uses_options_that_the_benchmarks_have(tmp_path, monkeypatch):
+def test_the_gpu_commands_are_such_as_the_benchmarks_take(tmp_path, monkeypatch, capsys):
+    """Without a GPU each gets as far as saying that there is none: its options are known."""
     log, commands = gpu.Log(tmp_path), []
     monkeypatch.setattr(log, "run", lambda name, command: (commands.append(command) or 0, ""))
-    assert gpu.bench(log) == [("bench", "ok")]
-    (command,) = commands
-    assert command[1:3] == ["-m", "benchmarks.run"]
-    with pytest.raises(SystemExit) as exit_:
-        run.main([*command[3:], "--ops", "none"])
-    assert exit_.value.code == 2
+    steps = gpu.bench(log)
+    assert [name for name, _ in steps] == [*gpu.BENCHES, "curves"]
+    assert {result for _, result in steps} == {"ok"}
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for command in commands[:-1]:
+        module = importlib.import_module(command[2])
+        main = (
+            getattr(module, "main", None) or importlib.import_module(f"{command[2]}.__main__").main
+        )
+        with pytest.raises(SystemExit):
+            main(command[3:])
+        assert "no CUDA device" in capsys.readouterr().err
+    for _, *arguments in gpu.BENCHES.values():
+        for option, known in (("--nets", NETS), ("--ops", OPS), ("--dtype", DTYPES)):
+            if option in arguments:
+                assert set(arguments[arguments.index(option) + 1].split(",")) <= set(known)

@@ -42,8 +42,8 @@ def load(sparse: Sparsifier, given: dict[str, Any]) -> None:
     for key in _IDENTITY:
         if given[key] != identity[key]:
             raise ValueError(
-                f"state: {key} is {given[key]!r} there and {identity[key]!r} here; resume with "
-                "the model and arguments it was saved with"
+                f"state: {_difference(key, given[key], identity[key])}; resume with the model and "
+                "arguments it was saved with"
             )
     for key in ("step", "budget", "reallocations"):
         _check_count(given[key], key)
@@ -82,6 +82,17 @@ def _identity(sparse: Sparsifier) -> dict[str, Any]:
         "total_steps": sparse.total_steps,
         "shapes": {place.name: list(place.parameter.shape) for place in sparse._storage.places},
     }
+
+
+def _difference(key: str, there: Any, here: Any) -> str:
+    """Which value differs; of dicts with the same keys, only those that do."""
+    if isinstance(there, dict) and there.keys() == here.keys():
+        return ", ".join(
+            f"{key}.{name} is {there[name]!r} there and {here[name]!r} here"
+            for name in here
+            if there[name] != here[name]
+        )
+    return f"{key} is {there!r} there and {here!r} here"
 
 
 def _masks(packed: Any, shapes: dict[str, list[int]], key: str = "masks") -> dict[str, Tensor]:

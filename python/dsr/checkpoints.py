@@ -215,7 +215,11 @@ def _make_directory(directory: Path) -> None:
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
-        raise ValueError(f"directory: expected a directory, got {directory}: {error}") from error
+        file = next((p for p in (directory, *directory.parents) if p.is_file()), directory)
+        raise ValueError(
+            f"directory: expected a directory, got {directory}: {file} is a file; give a folder "
+            "that is new or holds checkpoints"
+        ) from error
     for path in missing:
         sync(path.parent)
 

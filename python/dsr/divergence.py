@@ -27,28 +27,47 @@ class _Pending(NamedTuple):
 
 
 class DivergenceWatch:
-    """Compares a hash of the masks over all ranks of the default process group.
+    """Compares a hash of the masks over all ranks of a process group.
 
-    The reduction of one int64 a rank starts behind each reallocation and is looked at before the
-    next one, so no rank ever waits for another that is in the same step. It decides no mask.
+    The reduction of one int64 a rank starts behind a reallocation, but not within
+    ``STEPS_BETWEEN`` steps of the last one, and is looked at before the next one starts: so no rank
+    ever waits for another that is in the same step, nor a host for a device that is just behind,
+    and a method that reallocates at each step does not reduce at each. It decides no mask.
+
+    Args:
+        group: the ranks; None: the default process group.
     """
 
-    def __init__(self) -> None:
-        self._pending: _Pending | None = None
+    STEPS_BETWEEN = 16
 
-    def submit(self, words: Tensor, number: Tensor) -> None:
+    def __init__(self, group: distributed.ProcessGroup | None = None) -> None:
+        self.group = group
+        self._pending: _Pending | None = None
+        self._step: int | None = None
+
+    def due(self, step: int) -> bool:
+        """Whether the masks that a reallocation leaves after ``step`` are to be compared.
+
+        The same on every rank, whatever has arrived there: all of them must take part.
+        """
+        return self._step is None or not 0 <= step - self._step < self.STEPS_BETWEEN
+
+    def submit(self, words: Tensor, number: Tensor, step: int) -> None:
         """Start comparing the masks that a reallocation left; nothing with a single rank.
 
         Args:
             words: int32 [words], the mask words.
             number: int64 [1], the number of the reallocation, on the same device.
+            step: the optimizer step it followed.
         """
-        if world_size() == 1:
+        size = world_size(self.group)
+        if size == 1:
             return
+        self._step = step
         # A sum over ranks, where only one term of each entry is not 0, runs on every backend.
-        hashes = torch.zeros(world_size(), dtype=torch.int64, device=words.device)
-        hashes[distributed.get_rank()] = mask_hash(words)
-        work = distributed.all_reduce(hashes, async_op=True)
+        hashes = torch.zeros(size, dtype=torch.int64, device=words.device)
+        hashes[distributed.get_rank(self.group)] = mask_hash(words)
+        work = distributed.all_reduce(hashes, group=self.group, async_op=True)
         self._pending = _Pending(work, hashes, number.clone())
 
     def check(self) -> None:
@@ -115,11 +134,27 @@ def raise_if_different(hashes: Sequence[int], number: Tensor) -> None:
     )
 
 
-def world_size() -> int:
-    """Ranks of the default process group; 1 without one."""
+def world_size(group: distributed.ProcessGroup | None = None) -> int:
+    """Ranks of a process group, by default of the default one; 1 without any."""
     if distributed.is_available() and distributed.is_initialized():
-        return distributed.get_world_size()
+        return distributed.get_world_size(group)
     return 1
+
+
+def check_group(group: Any) -> None:
+    """Refuse what is no process group that this rank belongs to.
+
+    Raises:
+        TypeError, ValueError: starts with ``process_group``.
+    """
+    if group is None:
+        return
+    if not (distributed.is_available() and isinstance(group, distributed.ProcessGroup)):
+        raise TypeError(
+            f"process_group: expected a torch.distributed.ProcessGroup, got {group!r:.80}"
+        )
+    if distributed.get_rank(group) < 0:
+        raise ValueError("process_group: expected one that this rank belongs to")
 
 
 def _aside(device: torch.device) -> AbstractContextManager[Any]:

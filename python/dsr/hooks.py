@@ -42,11 +42,22 @@ def refuse_sharding(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
             "optimizer: ZeroRedundancyOptimizer is not supported: it keeps the state of most "
             "parameters on other ranks; use the optimizer itself with DDP"
         )
+    for group in optimizer.param_groups:
+        if any(map(is_flattened, group["params"])):
+            raise TypeError(
+                "model: FSDP is not supported, and FullyShardedDataParallel has wrapped it since "
+                "dsr.sparsify; use DDP"
+            )
     for name, module in model.named_modules():
         for cls in type(module).__mro__:
             if cls.__name__ in FSDP:
                 where = f" in {name}" if name else ""
                 raise TypeError(f"model: FSDP is not supported, got {cls.__name__}{where}; use DDP")
+
+
+def is_flattened(parameter: Tensor) -> bool:
+    """Whether FullyShardedDataParallel made this parameter, or a view of it, part of its own."""
+    return getattr(parameter, "_fsdp_flattened", False)
 
 
 class BackwardEnd:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, distributed
 
 from dsr.distributions import initial_counts
+from dsr.divergence import world_size
 from dsr.masked import MaskedStorage
 from dsr_kernels import Purpose, active_count, grow_largest_, grow_random_
 
@@ -27,9 +28,12 @@ def draw_random(held: MaskedStorage, distribution: str, sparsity: float, seed: i
 
 
 def choose_by_saliency(
-    held: MaskedStorage, sparsity: float, calibrate: Callable[[], Tensor]
+    held: MaskedStorage,
+    sparsity: float,
+    calibrate: Callable[[], Tensor],
+    group: distributed.ProcessGroup | None = None,
 ) -> None:
-    """Keep the weights of largest |w dL/dw| over all layers (SNIP).
+    """Keep the weights of largest |w dL/dw| over all layers (SNIP), summed over the group's ranks.
 
     Raises:
         TypeError, ValueError: ``calibrate`` did not return a scalar loss that depends on a sparse
@@ -48,7 +52,7 @@ def choose_by_saliency(
         else (weight * gradient).detach().float().abs()
         for weight, gradient in zip(held.weights, gradients, strict=True)
     ]
-    _sum_over_ranks(scores)
+    _sum_over_ranks(scores, group)
     total = torch.tensor([active_count(held.layout.units, sparsity)], device=held.device)
     in_order = [
         torch.empty_like(weight, dtype=torch.float32).copy_(score)
@@ -57,11 +61,11 @@ def choose_by_saliency(
     grow_largest_(held.mask, held.mask.clone(), in_order, total, per_layer=False)
 
 
-def _sum_over_ranks(scores: list[Tensor]) -> None:
+def _sum_over_ranks(scores: list[Tensor], group: distributed.ProcessGroup | None) -> None:
     """One reduction for all layers, so that every rank chooses by the same numbers."""
-    if not (distributed.is_available() and distributed.is_initialized()):
+    if world_size(group) == 1:
         return
     flat = torch.cat([score.reshape(-1) for score in scores])
-    distributed.all_reduce(flat)
+    distributed.all_reduce(flat, group=group)
     for score, part in zip(scores, flat.split([s.numel() for s in scores]), strict=True):
         score.copy_(part.view(score.shape))

@@ -9,6 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from dsr.hooks import is_flattened
 from dsr.methods.protocol import SparseParam
 from dsr.selection import Owned
 from dsr.units import layer_shape, same_order, unit_bits
@@ -75,6 +76,11 @@ class MaskedStorage:
                     "place, or call dsr.sparsify on the new one"
                 )
             parameter = one.parameter
+            if is_flattened(parameter):
+                raise RuntimeError(
+                    f"{one.name}: FullyShardedDataParallel shards it since dsr.sparsify; FSDP is "
+                    "not supported, use DDP"
+                )
             if not parameter.requires_grad:
                 raise RuntimeError(
                     f"{one.name}: the parameter was frozen after dsr.sparsify; call "
@@ -122,10 +128,13 @@ class MaskedStorage:
         states, layers = self._states(optimizer)
         apply_mask_(states, self.mask, layers)
 
-    def reset_states(self, optimizer: torch.optim.Optimizer) -> None:
-        """Zero the optimizer's state at every unit that this reallocation changed."""
+    def reset_states(self, optimizer: torch.optim.Optimizer, grown_only: bool = False) -> None:
+        """Zero the optimizer's state at every unit that this reallocation changed, or grew."""
         states, layers = self._states(optimizer)
-        reset_state_(states, self.mask, self.previous, layers)
+        previous = self.previous
+        if grown_only:
+            previous = BitMask(self.layout, previous.words & self.mask.words)
+        reset_state_(states, self.mask, previous, layers)
 
     def views(self, optimizer: torch.optim.Optimizer) -> list[SparseParam]:
         """The layers as rules of one's own see them."""

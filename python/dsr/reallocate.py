@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from types import NoneType
+from typing import NamedTuple
 
 import torch
 
 from dsr.masked import MaskedStorage
+from dsr.methods.base import Method
 from dsr.methods.protocol import ComingStep, Pruned, Reallocation, Rules, Signs
 from dsr.methods.rules import BySize, BySurvivors, RandomGrowth
+from dsr.nonfinite import raise_if_missing
 from dsr_kernels import BitMask
 
 SAFE_SPLITS = (NoneType, BySurvivors, BySize)
+
+
+class Moved(NamedTuple):
+    """What a reallocation leaves to look at, on the device: counts, and units that did not grow."""
+
+    counts: Pruned
+    missing: torch.Tensor | None
 
 
 class DeviceState:
@@ -43,6 +53,20 @@ class DeviceState:
         for name in self.FIELDS:
             setattr(self, name, getattr(self, name).to(device))
         self.signs = None
+
+
+def rules_of(method: Method, budget: int) -> Rules | None:
+    """The method's rules.
+
+    Raises:
+        TypeError: they are no :class:`Rules`; names the method.
+    """
+    rules = method.rules(budget)
+    if not isinstance(rules, Rules | None):
+        raise TypeError(
+            f"{type(method).__name__}.rules: expected dsr.Rules or None, got {rules!r:.80}"
+        )
+    return rules
 
 
 def before_step(
@@ -86,11 +110,15 @@ def reallocate(
     seed: int,
     step: int,
     total_steps: int | None,
-) -> Pruned:
+) -> Moved:
     """Move units once. Calls of ops only: nothing here waits for the device.
 
     Returns:
-        The counts of the prune rule, with the NaN and Inf weights it met.
+        The counts of the prune rule, with the NaN and Inf weights it met, and what to look at
+        where rules of one's own divide the growth.
+
+    Raises:
+        ValueError: on a CPU, those rules did not grow as many as were pruned; nothing moved.
     """
     mask, previous = storage.mask, storage.previous
     state.number += 1
@@ -108,11 +136,13 @@ def reallocate(
             storage.mask_states(optimizer)
         if not rules.keep_state:
             storage.reset_states(optimizer)
+    elif rules.clear_grown:
+        storage.reset_states(optimizer, grown_only=True)
     state.active = counts.surviving + grown
     moved = torch.stack([counts.pruned, grown])
     state.moved = torch.cat([moved, state.moved[2:] + moved])
     state.ever.words.bitwise_or_(mask.words)
-    return counts
+    return Moved(counts, _missing(rules, counts, grown))
 
 
 def _move(
@@ -157,6 +187,24 @@ def _move(
         grown = torch.zeros_like(counts.pruned)
     else:
         grown = rules.grow.apply(reallocation, growth)
+    missing = _missing(rules, counts, grown)
+    if missing is not None and missing.device.type == "cpu":
+        raise_if_missing(int(missing))
     if not zero_pruned:
         storage.mask_weights()
     return counts, grown
+
+
+def _missing(rules: Rules, counts: Pruned, grown: torch.Tensor) -> torch.Tensor | None:
+    """Units pruned but not grown, int64 [1]; None where only rules of this package decide it."""
+    if rules.grow is None:
+        return None
+    asked = [(rules.redistribute, "split"), (rules.grow, "apply")]
+    if all(rule is None or _is_ours(rule, name) for rule, name in asked):
+        return None
+    return (counts.pruned - grown).sum().view(1)
+
+
+def _is_ours(rule: object, name: str) -> bool:
+    """Whether the method of that name was written in this package, not in a subclass of its own."""
+    return getattr(type(rule), name).__module__.partition(".")[0] == __package__

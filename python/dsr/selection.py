@@ -58,7 +58,10 @@ def select_parameters(
     for argument, patterns in (("include", include_patterns), ("exclude", exclude_patterns)):
         for pattern in patterns:
             if not any(_matches(pattern, one) for one in owned):
-                raise ValueError(f"{argument}: {_show(pattern)} matches no parameter of the model")
+                raise ValueError(
+                    f"{argument}: {_show(pattern)} matches no parameter of the model"
+                    f"{_advice(model, pattern)}"
+                )
     first_convolution = next((o for o in owned if isinstance(o.module, CONVOLUTIONS)), None)
     embeddings = {id(o.parameter): o.name for o in owned if isinstance(o.module, EMBEDDINGS)}
     sparse, dense, seen = [], [], set()
@@ -144,6 +147,18 @@ def _as_list(patterns: Patterns | None, argument: str) -> list[Pattern]:
         ):
             raise TypeError(f"{expected}, got {pattern!r}")
     return listed
+
+
+def _advice(model: nn.Module, pattern: Pattern) -> str:
+    """What to write for the weights within a module that has none itself."""
+    if isinstance(pattern, str):
+        within = [n for n, module in model.named_modules() if n and fnmatchcase(n, pattern)]
+    else:
+        within = [n for n, module in model.named_modules() if n and isinstance(module, pattern)]
+    if not within:
+        return ""
+    inside = f"{pattern}.*" if isinstance(pattern, str) else f"{within[0]}.*"
+    return f": {within[0]} only contains other modules; for their weights write {inside!r}"
 
 
 def _show(pattern: Pattern) -> str:

@@ -8,7 +8,7 @@ import weakref
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.utils.hooks import RemovableHandle
 from torch.utils.weak import WeakIdKeyDictionary
 
@@ -24,7 +24,7 @@ from dsr.hooks import (
 from dsr.masked import MaskedStorage
 from dsr.methods.base import Method
 from dsr.nonfinite import NonFiniteWatch, raise_if_nonfinite
-from dsr.reallocate import DeviceState, before_step, reallocate
+from dsr.reallocate import DeviceState, before_step, reallocate, rules_of
 from dsr.selection import Selection
 from dsr.stats import LayerStats, Stats
 
@@ -50,6 +50,7 @@ class Sparsifier:
         distribution: str,
         seed: int,
         strict: bool,
+        process_group: distributed.ProcessGroup | None = None,
     ) -> None:
         self.model, self.method, self.selection = model, method, selection
         self.total_steps, self.distribution, self.seed = total_steps, distribution, seed
@@ -62,9 +63,9 @@ class Sparsifier:
         self._handles: list[RemovableHandle] = []
         self._backward_end: BackwardEnd | None = None
         self._watch = NonFiniteWatch(storage.names)
-        self._ranks = DivergenceWatch()
+        self._ranks = DivergenceWatch(process_group)
         self.constant_budget = int(storage.mask.counts().sum())
-        self._rules = method.rules(self.constant_budget)
+        self._rules = rules_of(method, self.constant_budget)
         self._state = DeviceState(storage, self._rules)
 
     def start(self) -> None:
@@ -269,17 +270,15 @@ class Sparsifier:
             logger.warning("step %d is beyond total_steps: schedules have ended", self.step)
         self._storage.mask_weights()
         if self._rules is not None and self.method.due(self.step, self.total_steps):
-            self._watch.check(wait=True)
-            self._ranks.check()
-            counts = reallocate(
-                self._rules,
-                self._storage,
-                self._state,
-                optimizer,
-                **self._clock(0),
+            compared = self._ranks.due(self.step)
+            if compared:
+                self._ranks.check()
+            counts, missing = reallocate(
+                self._rules, self._storage, self._state, optimizer, **self._clock(0)
             )
-            self._ranks.submit(self._storage.mask.words, self._state.number)
-            self._watch.submit(counts.nonfinite)
+            if compared:
+                self._ranks.submit(self._storage.mask.words, self._state.number, self.step)
+            self._watch.submit(counts.nonfinite, missing)
         if self._storage.device.type == "cpu":
             raise_if_nonfinite(self._storage.names, self._storage.weights, "weights")
 

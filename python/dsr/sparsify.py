@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
+from dsr.divergence import check_group
 from dsr.initial_masks import choose_by_saliency, draw_random
 from dsr.masked import MaskedStorage
 from dsr.methods.base import Method
@@ -37,6 +38,7 @@ def sparsify(
     seed: int = 0,
     strict: bool = False,
     optimizer: torch.optim.Optimizer | None = None,
+    process_group: distributed.ProcessGroup | None = None,
 ) -> Sparsifier:
     """Make a model's weights sparse, and keep them so while it trains.
 
@@ -59,6 +61,8 @@ def sparsify(
         strict: look for NaN and Inf before each optimizer step and raise with nothing changed
             (waits for the device).
         optimizer: attach to it at once.
+        process_group: the ranks that train this model together, whose masks are compared and whose
+            saliencies SNIP sums; give it where DDP is given one. None: all ranks.
 
     Returns:
         The sparsifier. ``print`` it for the table of layers.
@@ -73,6 +77,7 @@ def sparsify(
     """
     _check_arguments(model, method, total_steps, storage, seed)
     _check_start(method, masks, calibrate)
+    check_group(process_group)
     selection = select_parameters(model, include, exclude)
     for one in selection.sparse:
         if one.parameter in TAKEN:
@@ -82,7 +87,7 @@ def sparsify(
         held.mask.words.copy_(held.as_mask(masks).words)
         distribution = "given"
     elif calibrate is not None:
-        choose_by_saliency(held, method.initial_sparsity, calibrate)
+        choose_by_saliency(held, method.initial_sparsity, calibrate, process_group)
         distribution = "saliency"
     else:
         draw_random(held, distribution, method.initial_sparsity, seed)
@@ -95,6 +100,7 @@ def sparsify(
         distribution=distribution,
         seed=seed,
         strict=strict,
+        process_group=process_group,
     )
     if optimizer is not None:
         sparse.attach(optimizer)

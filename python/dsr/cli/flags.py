@@ -73,7 +73,10 @@ LearningRate = Annotated[
 ]
 Momentum = Annotated[float | None, _setting("momentum", "NUMBER", "Nesterov momentum.")]
 WeightDecay = Annotated[float | None, _setting("weight_decay", "NUMBER", "L2 coefficient.")]
-L1 = Annotated[float | None, _flag("L1 coefficient, on the sparse layers.", "NUMBER", DEFAULT_L1)]
+L1 = Annotated[
+    float | None,
+    _flag("L1 coefficient, on the sparse layers.", "NUMBER", f"{DEFAULT_L1:g}; DeepR: 1e-05"),
+]
 MasksFrom = Annotated[
     str | None, _flag("Start from the final masks of the run in this folder.", "TEXT", "random")
 ]
@@ -87,6 +90,10 @@ Weights = Annotated[
 ]
 DenseFrom = Annotated[
     str | None, _flag("Start from the final weights of the dense run in this folder.", "TEXT", None)
+]
+Init = Annotated[
+    str | None,
+    _setting("init", "TEXT", "Initial weights: default, or rescaled to the active ones."),
 ]
 Seed = Annotated[int | None, _setting("seed", "INTEGER", "Of the weights, masks and row order.")]
 Device = Annotated[str | None, _setting("device", "TEXT", "auto, cpu, cuda or cuda:INDEX.")]

@@ -20,6 +20,7 @@ from dsr.models import MODELS
 
 DEFAULT_L1 = 1e-4
 STRUCTURES, WEIGHTS = ("final", "random"), ("original", "random")
+INITS = ("default", "rescaled")
 MAX_SEED = 2**32 - 1
 
 
@@ -46,8 +47,11 @@ class RunConfig:
         lr: learning rate, times 0.2 at 25, 50 and 75 % of the epochs.
         momentum: Nesterov momentum, in [0, 1).
         weight_decay: L2 coefficient of SGD, on every parameter.
-        l1: coefficient of the L1 penalty on the sparse layers; None is 1e-4, or 0 for a method
-            that has none.
+        l1: coefficient of the L1 penalty on the sparse layers; None is the method's own where its
+            default is not 0 (DeepR: 1e-5), 0 for a method that has none, else 1e-4.
+        init: how weights start: "default", as PyTorch draws them; "rescaled": He's uniform for
+            ReLU, the active ones times sqrt(units / active units) of their layer, without which a
+            sparse network that has no normalisation passes hardly anything on.
         seed: of the initial weights, the masks and the order of the rows, in [0, 2^32).
         masks_from: folder of a finished run of the same data, model and sparsity whose final masks
             this one starts from, in place of a random draw; kept fixed with method static.
@@ -81,6 +85,7 @@ class RunConfig:
     momentum: float = 0.9
     weight_decay: float = 0.0
     l1: float | None = None
+    init: str = INITS[0]
     seed: int = 0
     device: str = "auto"
     world_size: int = 1
@@ -95,6 +100,7 @@ class RunConfig:
         check_choice("model", self.model, MODELS)
         check_choice("method", self.method, METHODS)
         check_choice("distribution", self.distribution, DISTRIBUTIONS)
+        check_choice("init", self.init, INITS)
         _check_int("epochs", self.epochs, 1)
         _check_int("world_size", self.world_size, 1)
         _check_int("batch_size", self.batch_size, 2)
@@ -137,7 +143,7 @@ class RunConfig:
             elif value:
                 raise ValueError(f"{name}: method {self.method!r} has none, got {value}")
         if "l1" in fields and self.l1 is None:
-            values["l1"] = DEFAULT_L1
+            values["l1"] = fields["l1"].default or DEFAULT_L1
         try:
             return method(**values)
         except (ValueError, TypeError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from torch.nn import functional
 
 from dsr.data import ImageData
 from dsr.models import lenet5, lenet_300_100
+from dsr.sparsifier import Sparsifier
 
 IMAGE_SIZE = 28
 IMAGE_MODELS = ("lenet-5",)
@@ -40,7 +42,7 @@ def network_data(model: str, data: ImageData) -> ImageData:
     )
 
 
-def build_network(model: str, data: ImageData, seed: int) -> nn.Module:
+def build_network(model: str, data: ImageData, seed: int, init: str = "default") -> nn.Module:
     """The model for ``data``, its weights drawn from ``seed``, all of them: none is inactive yet.
 
     A weight that is inactive at the start, or in the masks of some run, has its value in the draw
@@ -49,8 +51,22 @@ def build_network(model: str, data: ImageData, seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if model in IMAGE_MODELS:
-            return lenet5(channels=data.train_images.shape[1], classes=data.classes)
-        return lenet_300_100(data.features, data.classes)
+            network = lenet5(channels=data.train_images.shape[1], classes=data.classes)
+        else:
+            network = lenet_300_100(data.features, data.classes)
+        if init == "rescaled":
+            for module in network.modules():
+                if isinstance(module, (nn.Conv2d, nn.Linear)):
+                    nn.init.kaiming_uniform_(module.weight, nonlinearity="relu")
+        return network
+
+
+def rescale(sparse: Sparsifier) -> None:
+    """Give each layer's output the variance that it had with every weight active."""
+    with torch.no_grad():
+        for layer in sparse.stats().layers:
+            scale = math.sqrt(layer.units / max(1, layer.active))
+            sparse.model.get_parameter(layer.name).mul_(scale)
 
 
 def fresh_seed(seed: int) -> int:

@@ -10,8 +10,9 @@ import types
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-Scalar = bool | int | float | str | None
+Scalar = bool | int | float | str | tuple[float, ...] | None
 
+NUMBERS = tuple[float, ...]
 MAX_SEEDS = 1000
 
 _BOOLS = {"true": True, "false": False}
@@ -113,6 +114,10 @@ def _parse_value(name: str, text: str, hint: Any) -> Scalar:
             return found
         if get_origin(kind) is Literal and text in get_args(kind):
             return text
+        if kind == NUMBERS and text:
+            numbers = [_parse_float(part) for part in text.split(",")]
+            if _NO_MATCH not in numbers:
+                return tuple(numbers)
     expected = " or ".join(_describe(kind) for kind in kinds)
     raise ValueError(f"{name}: expected {expected}, got {text!r}")
 
@@ -122,6 +127,8 @@ def _describe(kind: Any) -> str:
         return _PARSERS[kind][0]
     if get_origin(kind) is Literal:
         return f"one of {', '.join(map(str, get_args(kind)))}"
+    if kind == NUMBERS:
+        return "finite numbers separated by commas"
     return f"a {getattr(kind, '__name__', kind)} (from Python only)"
 
 

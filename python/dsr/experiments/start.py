@@ -33,7 +33,7 @@ def source_config(config: RunConfig) -> RunConfig | None:
         source = folder.config()
     except ValueError as error:
         raise ValueError(f"{name}: {str(error).removeprefix('out: ')}") from error
-    for setting in ("data", "model"):
+    for setting in ("data", "model", "init"):
         theirs, ours = getattr(source, setting), getattr(config, setting)
         if theirs != ours:
             raise ValueError(f"{name}: expected a run with {setting} {ours!r}, got {theirs!r}")

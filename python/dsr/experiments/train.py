@@ -17,7 +17,7 @@ from dsr.divergence import world_size
 from dsr.experiments import ranks
 from dsr.experiments.config import RunConfig
 from dsr.experiments.folder import LAYERS, METRICS, Row, RunFolder
-from dsr.experiments.network import build_network, network_data
+from dsr.experiments.network import build_network, network_data, rescale
 from dsr.experiments.recipe import (
     batches_per_epoch,
     deterministic,
@@ -163,7 +163,7 @@ class Training:
         self.batches = batches_per_epoch(
             len(self.data.train_labels), config.batch_size, config.world_size
         )
-        model = build_network(config.model, self.data, weights_seed(config, source))
+        model = build_network(config.model, self.data, weights_seed(config, source), config.init)
         include = sparse_layers(model)
         parameters = dict(model.named_parameters())
         masks = given_masks(config, {name: tuple(parameters[name].shape) for name in include})
@@ -183,6 +183,8 @@ class Training:
                 calibrate=loss if method.needs_calibration else None,
                 seed=config.seed,
             )
+        if config.init == "rescaled" and trained is None:
+            rescale(self.sparse)
         self.optimizer = sgd(self.model, config)
         self.sparse.attach(self.optimizer)
 

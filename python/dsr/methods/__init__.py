@@ -23,8 +23,10 @@ from dsr.methods.rules import (
     LargestGradient,
     RandomGrowth,
     RandomNormalGrowth,
+    RandomSignGrowth,
     SignFlips,
     SmallestFraction,
+    SmallestOfEachSign,
     SmallestOverall,
 )
 from dsr.methods.set import SET
@@ -53,6 +55,7 @@ __all__ = [
     "Pruned",
     "RandomGrowth",
     "RandomNormalGrowth",
+    "RandomSignGrowth",
     "Reallocation",
     "Redistribute",
     "RigL",
@@ -60,6 +63,7 @@ __all__ = [
     "SignFlips",
     "Signs",
     "SmallestFraction",
+    "SmallestOfEachSign",
     "SmallestOverall",
     "SparseMethod",
     "SparseMomentum",

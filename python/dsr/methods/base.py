@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import numbers
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
@@ -149,21 +150,38 @@ def check_number(
     below: float = math.inf,
 ) -> None:
     """Refuse a field that is not a finite number in [low, high] and under ``below``."""
-    value = getattr(method, name)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name}: expected a number, got {value!r}")
+    value = plain_number(getattr(method, name))
+    if value is None:
+        raise TypeError(f"{name}: expected a number, got {getattr(method, name)!r}")
+    object.__setattr__(method, name, value)
     if not math.isfinite(value) or not low <= value <= high or value >= below:
         top = f"{below:g})" if below < math.inf else (f"{high:g}]" if high < math.inf else "inf)")
         raise ValueError(f"{name}: expected a number in [{low:g}, {top}, got {value!r}")
 
 
+def plain_number(value: object) -> int | float | None:
+    """A number as an int or a float, one of NumPy as the decimal it prints as; None: not one."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return None
+    if isinstance(value, numbers.Rational):
+        return int(value.numerator) if value.denominator == 1 else float(value)
+    return value if type(value) is float else float(str(value))
+
+
 def check_integer(method: Method, name: str, low: int) -> None:
     """Refuse a field that is not an int of at least ``low``."""
     value = getattr(method, name)
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name}: expected an int, got {value!r}")
+    object.__setattr__(method, name, int(value))
     if value < low:
         raise ValueError(f"{name}: expected an int of at least {low}, got {value}")
+
+
+def check_bool(method: Method, name: str) -> None:
+    """Refuse a field that is neither True nor False."""
+    if not isinstance(getattr(method, name), bool):
+        raise TypeError(f"{name}: expected True or False, got {getattr(method, name)!r}")
 
 
 def check_choice(method: Method, name: str, choices: Sequence[str]) -> None:

@@ -7,9 +7,16 @@ from dataclasses import dataclass, field
 
 import torch
 
-from dsr.methods.base import SparseMethod, check_choice, check_number, register_method
+from dsr.methods.base import (
+    SparseMethod,
+    check_bool,
+    check_choice,
+    check_number,
+    plain_number,
+    register_method,
+)
 from dsr.methods.protocol import ComingStep, Rules
-from dsr.methods.rules import BySize, RandomGrowth, SignFlips
+from dsr.methods.rules import BySize, RandomGrowth, RandomSignGrowth, SignFlips
 from dsr.methods.schedules import PAPER_STARTS, Stepwise
 from dsr_kernels import add_noise_, prune_sign_flips_
 
@@ -41,14 +48,20 @@ class DeepR(SparseMethod):
             code has 0.95. None: never.
         constraint: "layer": each layer regrows as many as it lost; "global": what all lost is
             split in proportion to the layers' sizes, as in a variant of the original code.
+        random_signs: a weight grows at 1e-12 with a random sign, and is pruned again if its first
+            step goes the other way, as in the original; False: it grows at 0 and takes the sign
+            of its first step, as in the DSR authors' code.
 
     Where the three differ: the paper gives every connection a fixed random sign, puts the noise
-    onto the parameter, scaled by the step size alone, and revives connections at 1e-12; the
+    onto the parameter, scaled by the step size alone, and revives connections at 1e-12; the DSR
     authors' code puts it onto the gradient, so that it goes through the learning rate and
-    Nesterov momentum, and a weight grown at 0 takes the sign of its first step. Here it is as in
-    that code, but for a bug: it compares the first step with signs of weights drawn before the
-    model drew them anew, which prunes half of them. The global variant of the original draws a
-    layer for each connection; here the shares are exact.
+    Nesterov momentum. Here it is as in that code, but for a bug: it compares the first step with
+    signs of weights drawn before the model drew them anew, which prunes half of them. With
+    ``random_signs``, one temperature and an optimizer without momentum, the step is that of the
+    original's hard variant (0.5 and noise of 1e-5 there); its signs stay with a position for
+    ever, here until it is pruned. The original's soft variant, whose dormant connections keep
+    moving and which has no budget, is not here: inactive weights are 0. The global variant of the
+    original draws a layer for each connection; here the shares are exact.
     """
 
     l1: float = field(default=1e-5, kw_only=True)
@@ -57,6 +70,7 @@ class DeepR(SparseMethod):
     temperature_starts: tuple[float, ...] = PAPER_STARTS
     stop: float | None = 0.95
     constraint: str = "layer"
+    random_signs: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -77,16 +91,20 @@ class DeepR(SparseMethod):
         if self.stop is not None:
             check_number(self, "stop", low=0, high=1)
         check_choice(self, "constraint", CONSTRAINTS)
+        check_bool(self, "random_signs")
 
     def _check_numbers(self, name: str) -> None:
         """Refuse what is no sequence of numbers of at least 0; make a tuple of a list."""
         values = getattr(self, name)
         expected = f"{name}: expected a tuple of numbers"
-        if not isinstance(values, (tuple, list)) or not all(map(_is_number, values)):
+        if not isinstance(values, (tuple, list)):
             raise TypeError(f"{expected}, got {values!r}")
-        if not values or not all(0 <= value < math.inf for value in values):
+        numbers = [number for value in values if (number := plain_number(value)) is not None]
+        if len(numbers) < len(values):
+            raise TypeError(f"{expected}, got {values!r}")
+        if not numbers or not all(0 <= number < math.inf for number in numbers):
             raise ValueError(f"{expected} of at least 0, got {values!r}")
-        object.__setattr__(self, name, tuple(values))
+        object.__setattr__(self, name, tuple(numbers))
 
     @property
     def needs_total_steps(self) -> bool:
@@ -110,7 +128,7 @@ class DeepR(SparseMethod):
     def rules(self, budget: int) -> Rules:
         return Rules(
             prune=SignFlips(),
-            grow=RandomGrowth(),
+            grow=RandomSignGrowth() if self.random_signs else RandomGrowth(),
             redistribute=BySize() if self.constraint == "global" else None,
             before_step=GradientNoise(self),
         )
@@ -139,7 +157,3 @@ class GradientNoise:
             scale *= c.gradient_scale
         number = torch.full((1,), c.step, device=c.mask.device)
         add_noise_(c.gradients, c.mask, scale, seed=c.seed, counter=number, layers=c.layers)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -182,6 +182,7 @@ class Rules:
         dense_gradient: when gradients of inactive weights are left in place: never, in the step
             that a reallocation follows ("due"), or always.
         dense_state: the optimizer's state of inactive weights lives on and is never cleared.
+        clear_grown: with ``dense_state``: clear the state of units that have just grown.
         before_step: changes the gradients before each optimizer step that is not skipped.
     """
 
@@ -194,6 +195,7 @@ class Rules:
     keep_state: bool = False
     dense_gradient: Literal["never", "due", "always"] = "never"
     dense_state: bool = False
+    clear_grown: bool = False
     before_step: StepRule | None = None
 
 

@@ -48,6 +48,29 @@ class SmallestFraction:
         return Pruned(*prune_smallest_(r.weights, r.mask, self.count(r), zero=r.zero_pruned))
 
 
+@dataclass(frozen=True)
+class SmallestOfEachSign:
+    """Prune a fraction of each layer's negative weights and of its others, nearest to 0 first.
+
+    A weight of exactly 0 counts among the positive ones and goes first there (SET's own rule).
+    """
+
+    fraction: float
+
+    def apply(self, reallocation: Reallocation) -> Pruned:
+        r = reallocation
+        active, layout = r.mask.clone(), r.mask.layout
+        above, below = BitMask.zeros(layout, r.mask.device), BitMask.zeros(layout, r.mask.device)
+        prune_sign_flips_(r.weights, active, above, below, zero=False)  # notes the signs
+        above.words.copy_(active.words & ~below.words)
+        parts = []
+        for side in (below, above):
+            count = fraction_of(side.counts(), self.fraction)
+            parts.append(Pruned(*prune_smallest_(r.weights, side, count, zero=r.zero_pruned)))
+        r.mask.words.copy_(above.words | below.words)
+        return Pruned(*(low + high for low, high in zip(*parts, strict=True)))
+
+
 class SignFlips:
     """Prune every weight whose sign the step has changed (DeepR); a rule before it took them."""
 
@@ -80,12 +103,8 @@ class RandomGrowth:
         return grow_random_(r.mask, r.previous, counts, seed=r.seed, reallocation=r.number)
 
 
-class RandomNormalGrowth(RandomGrowth):
-    """Grow as :class:`RandomGrowth`, the new weights normal as those of a fresh dense layer.
-
-    Their standard deviation is sqrt(2 / (out * kernel)) for a convolution weight
-    [out, in, *kernel] and 1 / sqrt(in) for a linear one, as in the DSR authors' code.
-    """
+class NoisyGrowth(RandomGrowth):
+    """Grow as :class:`RandomGrowth`, the new weights normal random numbers instead of 0."""
 
     def apply(self, reallocation: Reallocation, counts: Tensor) -> Tensor:
         r = reallocation
@@ -106,9 +125,32 @@ class RandomNormalGrowth(RandomGrowth):
     @staticmethod
     def deviation(shape: torch.Size) -> float:
         """The standard deviation of new weights in a layer of that shape."""
+        raise NotImplementedError
+
+
+class RandomNormalGrowth(NoisyGrowth):
+    """The new weights are normal as those of a fresh dense layer.
+
+    Their standard deviation is sqrt(2 / (out * kernel)) for a convolution weight
+    [out, in, *kernel] and 1 / sqrt(in) for a linear one, as in the DSR authors' code.
+    """
+
+    @staticmethod
+    def deviation(shape: torch.Size) -> float:
         if len(shape) > 2:
             return math.sqrt(2 / max(1, shape[0] * math.prod(shape[2:])))
         return 1 / math.sqrt(max(1, shape[-1]))
+
+
+class RandomSignGrowth(NoisyGrowth):
+    """The new weights are so small that they have a random sign and nothing else (DeepR).
+
+    float16 has no number so small: there they start at 0.
+    """
+
+    @staticmethod
+    def deviation(shape: torch.Size) -> float:
+        return 1e-12
 
 
 @dataclass(frozen=True)

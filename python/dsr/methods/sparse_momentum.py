@@ -7,7 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dsr.methods.base import DynamicMethod, check_choice, check_number, register_method
+from dsr.methods.base import (
+    DynamicMethod,
+    check_bool,
+    check_choice,
+    check_number,
+    register_method,
+)
 from dsr.methods.protocol import Grow, Pruned, Reallocation, Rules, SparseParam
 from dsr.methods.rules import BySurvivors, RandomGrowth, SmallestFraction
 from dsr.methods.schedules import DECAYS, Decay
@@ -47,6 +53,10 @@ class SparseMomentum(DynamicMethod):
         redistribution: "momentum", or of the ablation: "magnitude" (mean |w|), "nonzeros" (active
             weights) or "none" (each layer regrows its own).
         growth: "momentum", or of the ablation: "random".
+        clear_grown: clear the momentum of a weight when it grows. False, as in the code, whose
+            authors found no effect of it: a grown weight moves at once by all the momentum that it
+            gathered while inactive, which can be huge behind batch normalisation where a unit has
+            lost all its inputs (docs/experiments.md).
 
     Edge rules: a layer of sparsity below 0.2 whose share is above average prunes at most its
     sparsity's fraction; growth that exceeds a layer's places is split equally over the others
@@ -59,6 +69,7 @@ class SparseMomentum(DynamicMethod):
     decay: str = "cosine"
     redistribution: str = "momentum"
     growth: str = "momentum"
+    clear_grown: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -66,6 +77,7 @@ class SparseMomentum(DynamicMethod):
         check_choice(self, "decay", DECAYS)
         check_choice(self, "redistribution", REDISTRIBUTIONS)
         check_choice(self, "growth", GROWTHS)
+        check_bool(self, "clear_grown")
 
     @property
     def needs_total_steps(self) -> bool:
@@ -81,6 +93,7 @@ class SparseMomentum(DynamicMethod):
             regrow_pruned=True,
             dense_gradient="always",
             dense_state=True,
+            clear_grown=self.clear_grown,
         )
 
 

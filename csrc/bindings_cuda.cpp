@@ -14,4 +14,14 @@ PYBIND11_MODULE(_cuda, module) {
   module.def("unavailable", &dsr::cuda::unavailable, py::arg("device") = 0, release);
   module.def("versions", &dsr::cuda::versions, release);
   module.def("apply_mask", &dsr::cuda::apply_mask, release);
+  module.def("prune_threshold", &dsr::cuda::prune_threshold, release);
+  module.def("kth_magnitude", &dsr::cuda::kth_magnitude, release);
+  module.def("prune_smallest", &dsr::cuda::prune_smallest, release);
+  module.def("grow_largest", &dsr::cuda::grow_largest, release);
+  module.def("reset_state", &dsr::cuda::reset_state, release);
+  module.def("add_noise", &dsr::cuda::add_noise, release);
+  module.def("grow_random", &dsr::cuda::grow_random, release);
+  module.def("allocate_growth", &dsr::cuda::allocate_growth, release);
+  module.def("layer_mean", &dsr::cuda::layer_mean, release);
+  module.def("prune_sign_flips", &dsr::cuda::prune_sign_flips, release);
 }

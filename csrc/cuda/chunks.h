@@ -3,10 +3,14 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <stdexcept>
+#include <string>
 #include <vector>
 
 #include "common/buffer.h"
+#include "common/host_device.h"
 #include "common/layout.h"
+#include "cuda/chunk_plan.h"
 
 namespace dsr::cuda {
 
@@ -15,14 +19,28 @@ struct Chunks {
   const int64_t* first_of;  // [layers + 1]: each layer's first chunk
   int64_t chunk_units;      // a multiple of 128
 
-  __device__ int64_t begin(int64_t chunk, int64_t layer) const {
+  DSR_HOST_DEVICE int64_t begin(int64_t chunk, int64_t layer) const {
     return (chunk - first_of[layer]) * chunk_units;
   }
-  __device__ int64_t count_of(int64_t layer) const { return first_of[layer + 1] - first_of[layer]; }
+  DSR_HOST_DEVICE int64_t count_of(int64_t layer) const {
+    return first_of[layer + 1] - first_of[layer];
+  }
 };
 
 inline Chunks as_chunks(const Buffer& layer, const Buffer& first, int64_t chunk_units) {
   return {layer.as<int32_t>(), first.as<int64_t>(), chunk_units};
+}
+
+inline Chunks as_chunks(const ChunkPlan& plan) {
+  return as_chunks(std::get<0>(plan), std::get<1>(plan), std::get<3>(plan));
+}
+
+// For kernels that keep something of every unit of a chunk in shared memory.
+inline void require_chunk_units(const char* op, const Chunks& chunks, int64_t most) {
+  if (chunks.chunk_units <= most) return;
+  throw std::invalid_argument(std::string(op) + ": expected chunks of at most " +
+                              std::to_string(most) + " units, got " +
+                              std::to_string(chunks.chunk_units));
 }
 
 constexpr int kMaxLayerTensors = 512;
@@ -53,6 +71,11 @@ void for_each_stretch(const std::vector<Buffer>& tensors, const std::vector<int6
     }
     run(stretch, first_of[end] - first_of[begin]);
   }
+}
+
+template <typename Run>
+void for_each_stretch(const std::vector<Buffer>& tensors, const ChunkPlan& plan, Run run) {
+  for_each_stretch(tensors, std::get<2>(plan), run);
 }
 
 }  // namespace dsr::cuda

@@ -10,7 +10,6 @@ import importlib.util
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tarfile
 import tempfile
@@ -22,38 +21,14 @@ if importlib.util.find_spec("torch") is None:
 
 import torch
 
-ROOT = Path(__file__).parent.parent
-FOUND_ERRORS = 9  # the exit code asked of compute-sanitizer
-Step = tuple[str, str]  # what ran, how it ended
+from benchmarks import gpu_tests
+from benchmarks.gpu_log import ROOT, Log, Step, ending
 
-
-class Log:
-    """Runs commands: their output goes to the terminal and to one file a step."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def run(self, name: str, command: list[str], **env: str) -> tuple[int, str]:
-        print(f"== {name}: {' '.join(command)}", flush=True)
-        lines = []
-        with (self.folder / f"{name}.log").open("w") as file:
-            process = subprocess.Popen(
-                command,
-                cwd=ROOT,
-                env={**os.environ, **env},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-            for line in process.stdout or ():
-                print(line, end="", flush=True)
-                file.write(line)
-                lines.append(line)
-        return process.wait(), "".join(lines)
+LIMITS_S = {"test": 520.0, "bench": None}  # the tests have to end within nine minutes
 
 
 def main(argv: list[str]) -> int:
-    modes: dict[str, Callable[[Log], list[Step]]] = {"test": test, "bench": bench}
+    modes: dict[str, Callable[[Log], list[Step]]] = {"test": gpu_tests.test, "bench": bench}
     if len(argv) != 1 or argv[0] not in modes:
         print(f"usage: python -m benchmarks.gpu {{{','.join(modes)}}}", file=sys.stderr)
         return 2
@@ -62,7 +37,7 @@ def main(argv: list[str]) -> int:
         return 2
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        log = Log(folder)
+        log = Log(folder, LIMITS_S[argv[0]])
         steps = [build(log)]
         if steps[0][1] == "ok":
             steps += modes[argv[0]](log)
@@ -76,33 +51,9 @@ def main(argv: list[str]) -> int:
 def build(log: Log) -> Step:
     code, _ = log.run("build", [sys.executable, "setup.py", "build_ext", "--inplace"])
     if code != 0:
-        return ("build", f"FAILED with exit code {code}")
+        return ("build", ending(code))
     log.run("environment", [sys.executable, "-m", "dsr_kernels"])
     return ("build", "ok")
-
-
-def test(log: Log) -> list[Step]:
-    pytest = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    code, output = log.run("pytest", [*pytest, "tests"], DSR_TEST_DEVICE="cuda")
-    closing = output.strip().splitlines()[-1].strip("= ") if output.strip() else "no output"
-    return [("pytest", closing if code == 0 else f"FAILED: {closing}"), sanitize(log, pytest)]
-
-
-def sanitize(log: Log, pytest: list[str]) -> Step:
-    """compute-sanitizer's memcheck, trusted only after it has caught a planted error."""
-    tool = shutil.which("compute-sanitizer")
-    if tool is None:
-        return ("memcheck", "not run: no compute-sanitizer on PATH")
-    memcheck = [tool, "--tool", "memcheck", "--error-exitcode", str(FOUND_ERRORS)]
-    # With torch's caching allocator a stray store lands in memory that is allocated all the same.
-    env = {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1", "DSR_TEST_DEVICE": "cuda"}
-    planted = [sys.executable, "-m", "benchmarks.planted_error"]
-    code, output = log.run("planted", [*memcheck, *planted], **env)
-    if code != FOUND_ERRORS or not re.search(r"Invalid __global__ write", output):
-        return ("memcheck", "not run: the tool did not catch a planted error here")
-    chosen = ["tests/test_apply_mask.py", "-k", "cuda and (float32 or several or slices)"]
-    code, output = log.run("memcheck", [*memcheck, *pytest, *chosen], **env)
-    return ("memcheck", "clean" if code == 0 else f"FAILED with exit code {code}")
 
 
 # Every op on the papers' nets; then the ops of a reallocation over shapes, sizes and sparsities.
@@ -126,10 +77,10 @@ def bench(log: Log) -> list[Step]:
     for name, (module, *arguments) in BENCHES.items():
         command = [sys.executable, "-m", f"benchmarks.{module}", "--device", "cuda"]
         code, _ = log.run(name, [*command, *arguments, "--out", str(log.folder)])
-        steps.append((name, "ok" if code == 0 else f"FAILED with exit code {code}"))
+        steps.append((name, ending(code)))
     curves = [sys.executable, "-m", "benchmarks.curves", str(log.folder)]
     code, _ = log.run("curves", curves)
-    return [*steps, ("curves", "ok" if code == 0 else f"FAILED with exit code {code}")]
+    return [*steps, ("curves", ending(code))]
 
 
 def keep(folder: Path, mode: str) -> Path:

@@ -1,16 +1,16 @@
 """Where the tests run: device, backends, and the order of a Triton grid in the interpreter.
 
 ``DSR_TEST_DEVICE=cuda`` runs every test that takes a device on the GPU, and no other.
-``DSR_TEST_INTERPRET=1`` runs the Triton kernels in Triton's interpreter on the CPU.
+``DSR_TEST_INTERPRET=1`` runs the Triton kernels in Triton's interpreter on the CPU, and
+``DSR_TEST_EMULATE=1`` the CUDA kernels in the emulator of tests/native.
 """
 
 import os
 import random
 
 import pytest
+from modes import DEVICE, EMULATED, INTERPRETED, part_of
 
-DEVICE = os.environ.get("DSR_TEST_DEVICE", "cpu")
-INTERPRETED = os.environ.get("DSR_TEST_INTERPRET") == "1"
 PROGRAM_ORDERS = ("forward", "reversed", "shuffled")
 
 # Triton reads this when a kernel is decorated, so it has to be settled before any import.
@@ -19,13 +19,20 @@ if INTERPRETED:
 else:
     os.environ.pop("TRITON_INTERPRET", None)
 
+import cuda_emulation  # noqa: E402
 import torch  # noqa: E402
 
 from dsr_kernels.schema import OPS  # noqa: E402
 
+set_emulated_order = cuda_emulation.install() if EMULATED else None
+
 collect_ignore = [
     folder
-    for folder, wanted in (("interpreter", INTERPRETED), ("gpu", DEVICE == "cuda"))
+    for folder, wanted in (
+        ("interpreter", INTERPRETED),
+        ("emulator", EMULATED),
+        ("gpu", DEVICE == "cuda"),
+    )
     if not wanted
 ]
 
@@ -40,7 +47,7 @@ def pytest_generate_tests(metafunc):
 def pytest_collection_modifyitems(config, items):
     if DEVICE == "cpu":
         return
-    chosen = [item for item in items if {"device", "backend"} & set(item.fixturenames)]
+    chosen = part_of([item for item in items if {"device", "backend"} & set(item.fixturenames)])
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
     items[:] = chosen
 
@@ -55,15 +62,21 @@ def device():
 def backend(request, monkeypatch):
     """The name of a backend, for ``with dsr_kernels.backend(backend)``."""
     name, _, order = request.param.partition("-")
-    if order:
+    if order and name == "triton":
         _set_program_order(monkeypatch, order)
+    if order and name == "cuda":
+        set_emulated_order(order)
     return name
 
 
 def _backends(schema):
     if INTERPRETED:
         return [f"triton-{order}" for order in PROGRAM_ORDERS]
-    return [name for name in schema.backends if name in ("reference", DEVICE, *_on_gpu())]
+    if EMULATED:
+        return [f"cuda-{order}" for order in PROGRAM_ORDERS]
+    return [
+        name for name in schema.backends if name in ("reference", "library", DEVICE, *_on_gpu())
+    ]
 
 
 def _on_gpu():

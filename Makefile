@@ -7,18 +7,23 @@ INSTALLED := $(VENV)/.installed
 BUILT := $(VENV)/.built
 NATIVE := $(wildcard csrc/* csrc/*/*)
 CPP := $(wildcard csrc/*.h csrc/*.cpp csrc/*/*.h csrc/*/*.cpp csrc/*/*.cu tests/native/*.cpp)
+CPP += $(wildcard tests/native/cuda_emulator/*.* tests/native/cuda_emulator/*/*.*)
+CPP += benchmarks/planted_race.cu
 # Where every line and every branch has to be tested: what selects, counts and saves.
 EXACT := dsr/selection dsr/distributions dsr/reallocate dsr/checkpoint_state dsr/checkpoint_parts
 EXACT += dsr/checkpoints dsr/checkpoint_files dsr/serialize dsr_kernels/fractions dsr_kernels/layout
 EXACT += dsr_kernels/mask dsr_kernels/checks dsr_kernels/ops/* dsr_kernels/reference/*
+TRITONS ?= triton==3.6.0 triton
+TRITON_TESTS := tests/test_triton_compile.py tests/test_triton_interpreter.py
 RUNS ?= runs
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help env build train test coverage lint format bench test-gpu bench-gpu clean
+.PHONY: help env build train test test-tritons kernel-resources coverage lint format bench
+.PHONY: test-gpu bench-gpu clean
 
 help:  ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 
 env: $(INSTALLED)  ## create .venv and install the package in place, with all its tools
 
@@ -29,6 +34,17 @@ train: $(BUILT)  ## compare methods on the built-in digits: a table and a pictur
 
 test: $(BUILT)  ## run the tests
 	@$(BIN)/python -m pytest -n $(WORKERS)
+
+test-tritons: $(BUILT)  ## run the Triton tests with the oldest Triton supported and the newest
+	@for triton in $(TRITONS); do \
+		$(BIN)/python -m pip install --quiet --upgrade --target build/$$triton \
+			"$$triton" $$(case $$triton in *3.6*) echo 'numpy<2.4';; esac) && \
+		PYTHONPATH=build/$$triton $(BIN)/python -c 'import triton; print(triton.__version__)' && \
+		PYTHONPATH=build/$$triton $(BIN)/python -m pytest -n $(WORKERS) $(TRITON_TESTS) || exit 1; \
+	done
+
+kernel-resources: $(BUILT)  ## compile every GPU kernel and write down what it takes
+	@PYTHONPATH=tests $(BIN)/python tests/kernel_resources.py
 
 coverage: $(BUILT)  ## run the tests and report what they reach; fails where that is too little
 	@$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=

@@ -21,4 +21,6 @@ PYBIND11_MODULE(_cpu, module) {
   module.def("reset_state", &dsr::cpu::reset_state, release);
   module.def("add_noise", &dsr::cpu::add_noise, release);
   module.def("prune_sign_flips", &dsr::cpu::prune_sign_flips, release);
+  module.def("pack", &dsr::cpu::pack, release);
+  module.def("unpack", &dsr::cpu::unpack, release);
 }

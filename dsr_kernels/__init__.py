@@ -12,10 +12,15 @@ from dsr_kernels.ops.grow_largest import grow_largest_
 from dsr_kernels.ops.grow_random import Purpose, grow_random_
 from dsr_kernels.ops.kth_magnitude import kth_magnitude
 from dsr_kernels.ops.layer_mean import layer_mean
+from dsr_kernels.ops.masked_conv2d import masked_conv2d
+from dsr_kernels.ops.masked_linear import masked_linear
+from dsr_kernels.ops.pack import pack
+from dsr_kernels.ops.packed_linear import packed_linear
 from dsr_kernels.ops.prune_sign_flips import prune_sign_flips_
 from dsr_kernels.ops.prune_smallest import prune_smallest_
 from dsr_kernels.ops.prune_threshold import prune_threshold_
 from dsr_kernels.ops.reset_state import reset_state_
+from dsr_kernels.ops.unpack import unpack
 
 __all__ = [
     "BitMask",
@@ -34,9 +39,14 @@ __all__ = [
     "grow_random_",
     "kth_magnitude",
     "layer_mean",
+    "masked_conv2d",
+    "masked_linear",
+    "pack",
+    "packed_linear",
     "prune_sign_flips_",
     "prune_smallest_",
     "prune_threshold_",
     "reset_state_",
     "tolerance_bounds",
+    "unpack",
 ]

@@ -17,13 +17,20 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
 
-from dsr_kernels import extension
-from dsr_kernels.schema import BACKENDS, OPS, OpSchema
+from dsr_kernels import extension, routes
+from dsr_kernels.backend_table import FASTER
+from dsr_kernels.schema import BACKENDS, GRADIENTS, OPS, OpSchema
 
-_PREFERRED = {"cpu": ("cpu", "reference"), "cuda": ("cuda", "triton", "reference")}
+_PREFERRED = {
+    "cpu": ("cpu", "library", "reference"),
+    "cuda": ("cuda", "triton", "library", "reference"),
+}
+# Where the backends that are no native module keep their launchers.
+_FOLDERS = {"triton": "triton_kernels", "library": "library", "reference": "reference"}
 _forced: ContextVar[str | None] = ContextVar("dsr_backend", default=None)
 _library = torch.library.Library("dsr_kernels", "DEF")
 _launchers: dict[tuple[str, str], Callable[..., Any]] = {}
+_outputs: dict[str, Callable[..., Any]] = {}
 
 
 @contextmanager
@@ -51,8 +58,20 @@ def forced_backend() -> str | None:
     return None if name is None else _known(name, "DSR_BACKEND")
 
 
-def explain(op: str) -> str:
-    """Say in words, a line a backend, where ``op`` runs here and why not elsewhere."""
+def explain(op: str, **conditions: Any) -> str:
+    """Say in words, a line a backend, where ``op`` runs here and why not elsewhere.
+
+    Args:
+        op: a name in ``dsr_kernels.schema.OPS``.
+        conditions: for a product, what :func:`dsr_kernels.routes.choose_route` takes: the answer
+            then names the route of that call and the reason.
+
+    Raises:
+        ValueError: there is no such op.
+
+    Example:
+        >>> print(dsr_kernels.explain("masked_linear", rows=8192, dtype=torch.bfloat16))
+    """
     if op not in OPS:
         raise ValueError(f"op: expected one of {', '.join(OPS)}, got {op!r}")
     schema = OPS[op]
@@ -60,14 +79,28 @@ def explain(op: str) -> str:
     for name in BACKENDS:
         reason = unavailable(schema, name)
         lines.append(f"  {name}: {reason or 'available'}")
+    if "library" in schema.backends:
+        return "\n".join([*lines, *routes.describe(op, **conditions)])
     for device, names in _PREFERRED.items():
         order = [name for name in names if name in schema.backends]
-        lines.append(f"  {device} tensors: the first available of {', '.join(order)}; unmeasured")
-    return "\n".join(lines)
+        lines.append(f"  {device} tensors: the first available of {', '.join(order)}")
+    return "\n".join([*lines, *_measured_lines(op)])
 
 
-def choose_backend(schema: OpSchema, device: torch.device) -> str:
-    """The backend that runs ``schema`` on ``device``.
+def _measured_lines(op: str) -> list[str]:
+    """What ``backend_table.py`` says of an op."""
+    rows = [(gpu, ops[op]) for gpu, ops in FASTER.items() if op in ops]
+    lines = [
+        f"  on {gpu}: {name} first, measured {ratio:.2f} times as fast as the other kernel"
+        for gpu, (name, ratio) in rows
+    ]
+    return lines or ["  cuda or triton first: unmeasured"]
+
+
+def choose_backend(
+    schema: OpSchema, device: torch.device, preferred: Sequence[str] | None = None
+) -> str:
+    """The backend that runs ``schema`` on ``device``: the first of ``preferred`` that can.
 
     Raises:
         RuntimeError: the forced backend cannot run, with the reason.
@@ -80,17 +113,32 @@ def choose_backend(schema: OpSchema, device: torch.device) -> str:
                 f"{schema.name}: the forced backend {forced!r} cannot run here: {reason}"
             )
         return forced
-    for name in _PREFERRED.get(device.type, ("reference",)):
+    return _first_available(schema, device, preferred)
+
+
+def _first_available(
+    schema: OpSchema, device: torch.device, preferred: Sequence[str] | None = None
+) -> str:
+    for name in preferred or _preferred(schema.name, device):
         if not unavailable(schema, name, device):
             return name
     return "reference"
+
+
+def _preferred(op: str, device: torch.device) -> tuple[str, ...]:
+    """Backends of an op on a device, best first: on a GPU what was measured to be faster there."""
+    names = _PREFERRED.get(device.type, ())
+    if device.type != "cuda" or not FASTER:
+        return names
+    first, _ = FASTER.get(torch.cuda.get_device_name(device), {}).get(op, ("cuda", 1.0))
+    return tuple(dict.fromkeys((first, *names)))
 
 
 def unavailable(schema: OpSchema, name: str, device: torch.device | None = None) -> str:
     """Why backend ``name`` cannot run ``schema`` (on ``device``, if given), or ''."""
     if name in schema.missing:
         return schema.missing[name]
-    if name == "reference":
+    if name in ("library", "reference"):
         return ""
     if name == "triton":
         from dsr_kernels import triton_kernels
@@ -100,26 +148,31 @@ def unavailable(schema: OpSchema, name: str, device: torch.device | None = None)
 
 
 def register(
-    op: str, outputs: Callable[..., Any], mutates: Callable[..., Sequence[Tensor]]
+    op: str,
+    outputs: Callable[..., Any],
+    mutates: Callable[..., Sequence[Tensor]],
+    prefers: Callable[..., Sequence[str]] | None = None,
 ) -> None:
     """Give ``torch.ops.dsr_kernels.<op>`` its implementation and its fake.
 
     Args:
-        op: name in :data:`dsr_kernels.schema.OPS`.
+        op: name in :data:`dsr_kernels.schema.OPS` or ``GRADIENTS``.
         outputs: takes the op's arguments and returns its outputs, uninitialised: the fake, and
             what the native launchers write into.
         mutates: takes the op's arguments and returns every tensor it changes, whose version
             counters are then bumped (torch does this for its own ops only).
+        prefers: takes the op's arguments and returns backends, best first; default: an order by
+            device.
     """
-    schema = OPS[op]
+    schema = _schema(op)
+    _outputs[op] = outputs
     _library.define(op + schema.signature)
 
     def run(*args: Any) -> Any:
         changed = mutates(*args)
         device = _device_of(args)
-        name = choose_backend(schema, device)
-        launch = _launchers.get((op, name)) or _load(schema, name, outputs)
-        result = launch(*args)
+        name = choose_backend(schema, device, prefers and prefers(*args))
+        result = _launcher(schema, name)(*args)
         increment_version(changed)
         return result
 
@@ -127,13 +180,32 @@ def register(
     torch.library.register_fake(f"dsr_kernels::{op}", outputs)
 
 
-def _load(schema: OpSchema, name: str, outputs: Callable[..., Any]) -> Callable[..., Any]:
+def run_part(op: str, *args: Any) -> Any:
+    """Run ``op`` as a part of another op: a forced backend that cannot run it is passed over.
+
+    Meant for tensors that the other op has made; no version counter moves.
+    """
+    schema, device = _schema(op), _device_of(args)
+    name = forced_backend()
+    if name is None or unavailable(schema, name, device):
+        name = _first_available(schema, device)
+    return _launcher(schema, name)(*args)
+
+
+def _schema(op: str) -> OpSchema:
+    return OPS.get(op) or GRADIENTS[op]
+
+
+def _launcher(schema: OpSchema, name: str) -> Callable[..., Any]:
+    return _launchers.get((schema.name, name)) or _load(schema, name)
+
+
+def _load(schema: OpSchema, name: str) -> Callable[..., Any]:
     """Import the launcher of one op in one backend on its first call."""
     if name in ("cpu", "cuda"):
-        launcher = extension.launcher(schema.stem, name, outputs)
+        launcher = extension.launcher(schema.stem, name, _outputs[schema.name])
     else:
-        folder = "reference" if name == "reference" else "triton_kernels"
-        module = importlib.import_module(f"dsr_kernels.{folder}.{schema.stem}")
+        module = importlib.import_module(f"dsr_kernels.{_FOLDERS[name]}.{schema.stem}")
         launcher = getattr(module, schema.name)
     _launchers[schema.name, name] = launcher
     return launcher

@@ -48,6 +48,9 @@ class _Sample:
             for shape in self.layout.layers
         ]
 
+    def normal(self, *size: int) -> Tensor:
+        return torch.randn(size, generator=self.generator).to(self.device)
+
     def counts(self, values: list[int]) -> Tensor:
         return torch.tensor(values, dtype=torch.int64, device=self.device)
 
@@ -132,6 +135,46 @@ def _prune_sign_flips(s: _Sample) -> list[Any]:
     return [s.tensors(), s.mask.words, *signs, s.mask.table, True]
 
 
+def _layer(s: _Sample, layer: int) -> tuple[Tensor, list[int]]:
+    """One layer's words and units, as the products take them."""
+    shape = SHAPES[layer]
+    return s.mask.layer_words(layer), [shape.outer, shape.unit_size, shape.inner]
+
+
+def _masked_linear(s: _Sample) -> list[Any]:
+    words, units = _layer(s, 1)
+    weight = s.tensors()[1].view(7, 11)
+    x, bias = s.normal(3, 11), s.normal(7)
+    return [x, weight, words, bias, units, False, "unstructured"]
+
+
+def _masked_conv2d(s: _Sample) -> list[Any]:
+    words, units = _layer(s, 2)
+    weight = s.tensors()[2].view(5, 1, 3, 3)
+    x, bias = s.normal(2, 1, 6, 7), s.normal(5)
+    return [x, weight, words, bias, units, [2, 1], [1, 0], [1, 2], 1, False, "unstructured"]
+
+
+def _pack(s: _Sample) -> list[Any]:
+    words, units = _layer(s, 3)
+    return [s.tensors()[3], words, units, int(s.mask.counts()[3])]
+
+
+def _packed(s: _Sample, layer: int) -> list[Any]:
+    words, units = _layer(s, layer)
+    active = int(s.mask.counts()[layer])
+    return [s.normal(active * units[1]), s.counts([0, active]), words, units]
+
+
+def _unpack(s: _Sample) -> list[Any]:
+    return _packed(s, 3)
+
+
+def _packed_linear(s: _Sample) -> list[Any]:
+    values, ranks, words, units = _packed(s, 1)
+    return [s.normal(3, 11), values, ranks, words, s.normal(7), units, 7]
+
+
 _SAMPLES: dict[str, Callable[[_Sample], list[Any]]] = {
     "apply_mask_": _apply_mask,
     "prune_threshold_": _prune_threshold,
@@ -144,4 +187,9 @@ _SAMPLES: dict[str, Callable[[_Sample], list[Any]]] = {
     "reset_state_": _reset_state,
     "add_noise_": _add_noise,
     "prune_sign_flips_": _prune_sign_flips,
+    "masked_linear": _masked_linear,
+    "masked_conv2d": _masked_conv2d,
+    "pack": _pack,
+    "unpack": _unpack,
+    "packed_linear": _packed_linear,
 }

@@ -13,12 +13,12 @@ from dsr.divergence import RankDivergenceError
 PERIOD = 2
 
 
-def trained(steps, tampered=()):
+def trained(steps, tampered=(), group=None):
     """A network after ``steps`` steps, in which these ranks scaled some weights after the third."""
     model = nets.mlp()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     method = dsr.SET(sparsity=0.5, prune_fraction=0.3, period=PERIOD, stop=None)
-    sparse = dsr.sparsify(model, method, optimizer=optimizer)
+    sparse = dsr.sparsify(model, method, optimizer=optimizer, process_group=group)
     network = DistributedDataParallel(model)
     more = iter(range(steps, steps + 100))
     for step in range(steps):
@@ -56,6 +56,19 @@ def check_divergence_is_named_by_stats_and_state_dict(folder):
         with pytest.raises(RankDivergenceError, match=expected_error([1])):
             getattr(sparse, look)()
         step()
+
+
+def check_ranks_outside_the_group_are_not_compared(folder):
+    rank = distributed.get_rank()
+    alone = distributed.new_group([rank], use_local_synchronization=True)
+    sparse, step = trained(2 * PERIOD, [1], group=alone)
+    step()
+    step()
+    assert sparse.stats().reallocations == 3
+    others = distributed.new_group([0])
+    if rank > 0:
+        with pytest.raises((TypeError, ValueError), match="process_group: expected"):
+            dsr.sparsify(nets.mlp(), dsr.Static(0.5), process_group=others)
 
 
 def check_one_rank_may_look_alone(folder):

@@ -19,9 +19,9 @@ def check_comparison_under_way_at_exit(folder):
     held.append(watch)
     words = BitMask.ones(SparseLayout.of_elements([1000])).words
     if distributed.get_world_size() > 2:
-        watch.submit(words, torch.ones(1, dtype=torch.int64))
+        watch.submit(words, torch.ones(1, dtype=torch.int64), step=1)
     elif distributed.get_rank() == 0:
-        watch.submit(words, torch.ones(1, dtype=torch.int64))
+        watch.submit(words, torch.ones(1, dtype=torch.int64), step=1)
         assert "could not compare the masks" in warning_of(watch.check)
         sparse = dsr.sparsify(nets.mlp(), dsr.Static(sparsity=0.5))
         assert sparse.state_dict()["step"] == 0

@@ -15,6 +15,8 @@ import torch
 from ddp_launch import checks
 from torch import distributed
 
+from dsr.divergence import DivergenceWatch
+
 SUITES = {
     "pair": ("masks", "gradients", "refusals", "divergence", "train", "exit"),
     "many": ("masks", "divergence", "train", "exit"),
@@ -26,6 +28,7 @@ def main(folder, suite):
     distributed.init_process_group("gloo", timeout=timedelta(seconds=120))
     rank = distributed.get_rank()
     report = {"values": {}, "error": None}
+    DivergenceWatch.STEPS_BETWEEN = 1  # short runs compare behind each reallocation
     modules = [importlib.import_module(f"ddp_{name}") for name in SUITES[suite]]
     try:
         for name, check in checks(*modules).items():

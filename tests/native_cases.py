@@ -6,7 +6,7 @@ denormals, empty and full masks.
 """
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -47,12 +47,12 @@ class Case:
             )
         ]
 
-    def copy(self) -> "Case":
+    def copy(self, device: str | torch.device = "cpu") -> "Case":
         return replace(
             self,
-            buffers=[buffer.clone() for buffer in self.buffers],
-            mask=self.mask.clone(),
-            previous=self.previous.clone(),
+            buffers=[buffer.clone().to(device) for buffer in self.buffers],
+            mask=self.mask.clone().to(device),
+            previous=self.previous.clone().to(device),
         )
 
     def __str__(self) -> str:
@@ -144,20 +144,39 @@ def torch_threads(count: int) -> Iterator[None]:
 
 def check_cpu(case: Case, call: Callable[[Case], object]) -> None:
     """``call`` must return and change the same bits on cpu, at 1 and 2 threads, as on reference."""
-    wanted, results = _run(case, call, "reference", 1)
-    for threads in (1, 2):
-        now, outputs = _run(case, call, "cpu", threads)
-        where = f"{case}, {threads} threads"
-        for i, (a, b) in enumerate(zip(outputs, results, strict=True)):
-            assert same_bits(a, b), f"{where}: output {i}: {a} is not {b}"
-        for i, (a, b) in enumerate(zip(now.buffers, wanted.buffers, strict=True)):
-            assert same_bits(a, b), f"{where}: tensor {i} differs"
-        assert same_bits(now.mask.words, wanted.mask.words), f"{where}: mask differs"
-        assert same_bits(now.previous.words, wanted.previous.words), f"{where}: previous differs"
+    check_backends(case, call, ("cpu",), threads=(1, 2))
 
 
-def _run(case: Case, call: Callable[[Case], object], backend: str, threads: int):
-    copy = case.copy()
+def check_backends(
+    case: Case,
+    call: Callable[[Case], object],
+    backends: Sequence[str],
+    threads: Sequence[int] = (1,),
+    device: str | torch.device = "cpu",
+) -> None:
+    """``call`` must return and change the same bits in each backend as reference on a CPU."""
+    wanted, results = _run(case, call, "reference", 1, "cpu")
+    for backend in backends:
+        for count in threads:
+            now, outputs = _run(case, call, backend, count, device)
+            where = f"{case}, {backend}, {count} threads"
+            for i, (a, b) in enumerate(zip(outputs, results, strict=True)):
+                assert same_bits(a, b), f"{where}: output {i}: {a} is not {b}"
+            for i, (a, b) in enumerate(zip(now.buffers, wanted.buffers, strict=True)):
+                assert same_bits(a, b), f"{where}: tensor {i} differs"
+            for name in ("mask", "previous"):
+                a, b = getattr(now, name).words, getattr(wanted, name).words
+                assert same_bits(a, b), f"{where}: {name} differs"
+
+
+def _run(
+    case: Case,
+    call: Callable[[Case], object],
+    backend: str,
+    threads: int,
+    device: str | torch.device,
+):
+    copy = case.copy(device)
     with torch_threads(threads), dsr_kernels.backend(backend):
         results = call(copy)
     if results is None:
@@ -166,4 +185,5 @@ def _run(case: Case, call: Callable[[Case], object], backend: str, threads: int)
 
 
 def same_bits(a: Tensor, b: Tensor) -> bool:
+    a, b = a.cpu(), b.cpu()
     return a.dtype == b.dtype and torch.equal(a.view(torch.uint8), b.view(torch.uint8))

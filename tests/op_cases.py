@@ -4,6 +4,8 @@ import copy
 import random
 
 import torch
+from canaries import Canaries
+from modes import scaled
 from oracle import Layer
 
 from dsr_kernels import BitMask, LayerShape, SparseLayout
@@ -11,14 +13,24 @@ from dsr_kernels import BitMask, LayerShape, SparseLayout
 DTYPES = (torch.float32, torch.float32, torch.bfloat16, torch.float16)
 SPECIAL = (0.0, -0.0, 1e-45, -1e-40, 1e-38, -3e38, 3e38, float("inf"), float("-inf"))
 NAN = float("nan")
+SEEDS = 500  # random cases a test runs
+
+
+def seeds(block):
+    """The seeds of the random cases in one of a test's blocks."""
+    return range(block * SEEDS, block * SEEDS + scaled(SEEDS))
 
 
 class Case:
-    """One random net: the oracle's ``layers`` and the same as ``tensors`` and ``mask``."""
+    """One random net: the oracle's ``layers`` and the same as ``tensors`` and ``mask``.
+
+    All tensors lie between ``canaries``.
+    """
 
     def __init__(self, seed, device):
         self.rng = random.Random(seed)
         self.device = device
+        self.canaries = Canaries()
         self.dtype = self.rng.choice(DTYPES)
         shapes = [self._shape() for _ in range(self.rng.randint(0 if seed % 50 == 0 else 1, 4))]
         self.layout = SparseLayout(tuple(LayerShape(*shape) for shape in shapes))
@@ -69,6 +81,7 @@ class Case:
     def _tensor(self, values):
         """Some are transposed, so that their memory order is not their logical order."""
         tensor = torch.tensor(values, dtype=torch.float64).to(self.dtype).to(self.device)
+        tensor = self.canaries.around(tensor)
         if len(values) % 2 == 0 and self.rng.random() < 0.3:
             return tensor.view(2, -1).t() if values else tensor
         return tensor
@@ -76,7 +89,8 @@ class Case:
     def mask(self, bits=None):
         bits = [layer.bits for layer in self.layers] if bits is None else bits
         rows = [torch.tensor(row, dtype=torch.bool) for row in bits]
-        return BitMask.from_bools(self.layout, rows).to(self.device)
+        words = BitMask.from_bools(self.layout, rows).words.to(self.device)
+        return BitMask(self.layout, self.canaries.around(words, aligned=True))
 
     def counts(self, per_layer=True):
         """How many to select: none, a few, all, too many, less than none."""

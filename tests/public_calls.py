@@ -26,6 +26,8 @@ class Net:
             BitMask.from_bools(ELEMENTS, [(low < row) & (row < high) for row in rows]).to(device)
             for low, high in ((0.2, 1.0), (0.4, 0.7), (0.7, 1.0))
         )
+        self.active = self.mask.counts().tolist()
+        self.packed = dsr_kernels.pack(self.tensors[1], self.mask, 1)
         self.threshold = torch.tensor([0.3], device=device)
         self.scale = torch.tensor([0.5, 0.0, 2.0], device=device)
         self.counts = self.int64([9, 1, 12])
@@ -66,5 +68,16 @@ CALLS = {
     ),
     "prune_sign_flips_": lambda n: dsr_kernels.prune_sign_flips_(
         n.tensors, n.elements, n.positive, n.negative
+    ),
+    "masked_linear": lambda n: dsr_kernels.masked_linear(
+        n.tensors[0].view(2, 5, 7), n.tensors[0].view(10, 7), n.mask
+    ),
+    "masked_conv2d": lambda n: dsr_kernels.masked_conv2d(
+        n.tensors[0].view(1, 1, 10, 7), n.tensors[1].view(4, 1, 3, 3), n.mask, 1, padding="same"
+    ),
+    "pack": lambda n: dsr_kernels.pack(n.tensors[1], n.mask, 1, active=n.active[1]),
+    "unpack": lambda n: dsr_kernels.unpack(*n.packed, n.mask, 1),
+    "packed_linear": lambda n: dsr_kernels.packed_linear(
+        n.tensors[0].view(14, 5)[:, :3], *n.packed, n.mask, 1, outs=12
     ),
 }

@@ -8,6 +8,11 @@ import math
 
 import torch
 
+from dsr_kernels.reference.bijection import domain_bits, feistel
+from dsr_kernels.reference.philox import random_words
+
+LIMIT = 5  # standard deviations
+
 
 def inclusion_z(draws, n):
     """How far the inclusion counts of the n places are from equal."""
@@ -59,3 +64,18 @@ def overlap_z(draws, others, n):
     common = float(member.gather(1, others).sum())
     variance = k * (k / n) * (1 - k / n) * (n - k) / (n - 1)
     return (common - rounds * k * k / n) / math.sqrt(rounds * variance)
+
+
+def draw(n, k, rounds, seed=0, layer=0, purpose=1, spoil=lambda keys: keys):
+    """Places of ranks 0..k-1 among n in reallocations 0..rounds-1: int64 [rounds, k]."""
+    numbers = torch.arange(rounds).view(rounds, 1)
+    keys = random_words(torch.arange(3).view(1, 3), seed, purpose, layer, numbers)
+    keys = spoil(keys.view(rounds, 12)).T
+    bits = domain_bits(n)
+    places = feistel(torch.arange(k).expand(rounds, k), bits, keys.unsqueeze(2))
+    rows, ranks = (places >= n).nonzero(as_tuple=True)
+    while len(rows):
+        again = feistel(places[rows, ranks], bits, keys[:, rows])
+        places[rows, ranks] = again
+        rows, ranks = rows[again >= n], ranks[again >= n]
+    return places

@@ -3,7 +3,7 @@
 import oracle_noise
 import pytest
 import torch
-from op_cases import Case, same_values
+from op_cases import Case, same_values, seeds
 
 import dsr_kernels
 from dsr_kernels import BitMask, LayerShape, Purpose, SparseLayout, add_noise_
@@ -14,7 +14,7 @@ SCALES = (0.0, 1e-42, 1e-3, 0.5, 1.0, 3e38)
 
 @pytest.mark.parametrize("block", range(4))
 def test_random_cases_against_the_oracle(block, backend, device):
-    for number in range(block * 500, (block + 1) * 500):
+    for number in seeds(block):
         case = Case(number, device)
         tensors, mask, rng = case.tensors(), case.mask(), case.rng
         scale = [rng.choice(SCALES) for _ in case.layers]
@@ -32,6 +32,7 @@ def test_random_cases_against_the_oracle(block, backend, device):
         dtype = str(case.dtype).removeprefix("torch.")
         oracle_noise.add_noise(case.layers, scale, seed, counter, purpose, dtype)
         assert same_values(tensors, case.layers), number
+        assert case.canaries.intact(), number
 
 
 def noisy(device, size=64, layer_count=1, **changes):

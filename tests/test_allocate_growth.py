@@ -5,6 +5,7 @@ import random
 import oracle
 import pytest
 import torch
+from op_cases import seeds
 
 import dsr_kernels
 from dsr_kernels import allocate_growth
@@ -30,7 +31,7 @@ def random_counts(rng, layers):
 
 @pytest.mark.parametrize("block", range(4))
 def test_random_cases_against_the_oracle(block, backend, device):
-    for seed in range(block * 500, (block + 1) * 500):
+    for seed in seeds(block):
         rng = random.Random(seed)
         layers = rng.choice((0, 1, 2, 3, 4, 4, 4))
         pruned, shares, capacity = (random_counts(rng, layers) for _ in range(3))

@@ -16,8 +16,10 @@ from dsr_kernels.schema import OPS as SCHEMAS
 ROOT = Path(__file__).parent.parent
 TINY = Net("tiny", (4000, 33, 9000, 1024), (40, 3, 90, 32), moved=60)
 SEQUENCES = {"dsr_step", "checkpoint_save", "checkpoint_load"}
+PRODUCTS = {"masked_linear", "masked_conv2d"}
 # Their result is returned, so putting their arguments back does not undo it.
 RETURNED = {"allocate_growth", "kth_magnitude", "layer_mean", "checkpoint_save", "checkpoint_load"}
+RETURNED |= PRODUCTS
 
 
 @pytest.fixture(autouse=True)
@@ -75,6 +77,17 @@ def test_a_wrong_result_is_noticed(op, device):
         result = provider.run()
         with pytest.raises(WrongResultError):
             provider.check(result.flip(0) if result.dim() else result + 1)
+
+
+@pytest.mark.parametrize("op", sorted(PRODUCTS))
+def test_a_wrong_product_is_noticed(op, device):
+    case = build(op, device)
+    result = case.providers[0].run()
+    for wrong in range(3):
+        results = list(result)
+        results[wrong] = results[wrong] * 1.01
+        with pytest.raises(WrongResultError, match="layer 0: off by"):
+            case.providers[0].check(results)
 
 
 @pytest.mark.parametrize("op", OPS)

@@ -1,11 +1,14 @@
 """Tables in Markdown come from CSV files and stand between markers."""
 
 import csv
+import runpy
 from pathlib import Path
 
 import pytest
+import torch
 
-from benchmarks import markdown, tables
+from benchmarks import choose, markdown, tables
+from dsr_kernels import dispatch
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs/results.md"
@@ -134,3 +137,25 @@ def test_a_result_file_of_another_format_gives_one_line_and_exit_code_2(
     error = capsys.readouterr().err
     assert "dsr_step.csv: expected a column 'net'" in error
     assert error.count("\n") == 1
+
+
+def test_the_faster_kernel_of_an_op_goes_into_the_backend_table(tmp_path, monkeypatch):
+    folder = tmp_path / "some-gpu"
+    folder.mkdir()
+    (folder / "machine.json").write_text('{"device": "Some GPU"}')
+    (folder / "kth_magnitude.csv").write_text(
+        "net,provider,kind,graph_us,error\n"
+        "lenet-300-100,dsr (cuda),ours,9,\n"
+        "resnet50,dsr (cuda),ours,60,\nresnet50,dsr (triton),ours,40,\n"
+    )
+    table = tmp_path / "table.py"
+    assert choose.main(["--results", str(tmp_path), "--table", str(table)]) == 0
+    written = runpy.run_path(str(table))["FASTER"]
+    assert written == {"Some GPU": {"kth_magnitude": ("triton", 1.5)}}
+    monkeypatch.setattr(dispatch, "FASTER", written)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Some GPU")
+    device = torch.device("cuda", 0)
+    assert dispatch._preferred("kth_magnitude", device)[:2] == ("triton", "cuda")
+    assert dispatch._preferred("grow_random_", device)[:2] == ("cuda", "triton")
+    assert "Some GPU: triton first, measured 1.50 times" in dispatch.explain("kth_magnitude")
+    assert "unmeasured" in dispatch.explain("grow_random_")

@@ -64,6 +64,7 @@ def test_config_names_every_setting(out):
         "momentum": 0.9,
         "weight_decay": 0.0,
         "l1": 1e-4,
+        "init": "default",
         "seed": 3,
         "device": config["device"],
         "world_size": 1,

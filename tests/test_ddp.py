@@ -62,14 +62,15 @@ def test_other_initial_weights_seeds_and_thread_counts_change_no_mask(reports):
 
 
 @on_2_and_4
-def test_no_collective_of_ours_but_the_comparison_behind_each_reallocation(reports):
+def test_no_collective_of_ours_but_the_comparison_behind_reallocations(reports):
     ranks = len(reports)
     for found in values(reports, "check_collectives"):
         theirs, _ = found.pop("plain")
         assert len(theirs) >= ddp_masks.STEPS
         for name, (seen, reallocations) in found.items():
-            ours = [["allreduce_.default", "torch.int64", ranks]] * reallocations
-            assert reallocations == 3, name
+            compared = 3  # DeepR's ten reallocations too: every fourth step
+            assert reallocations == (10 if name == "deepr" else 3), name
+            ours = [["allreduce_.default", "torch.int64", ranks]] * compared
             assert sorted(seen) == sorted(theirs + ours), name
 
 

@@ -2,7 +2,9 @@
 
 import pytest
 import torch
+from nets import mlp
 
+import dsr
 from dsr.divergence import DivergenceWatch, RankDivergenceError, mask_hash, raise_if_different
 from dsr_kernels import BitMask, SparseLayout
 
@@ -87,6 +89,21 @@ def test_equal_hashes_are_fine():
 
 def test_without_other_ranks_nothing_is_compared():
     watch = DivergenceWatch()
-    watch.submit(random_words(), torch.ones(1, dtype=torch.int64))
+    watch.submit(random_words(), torch.ones(1, dtype=torch.int64), step=1)
     assert watch._pending is None
     watch.check()
+    assert watch.due(step=2)
+
+
+def test_comparisons_are_some_steps_apart():
+    watch, compared = DivergenceWatch(), []
+    for step in [*range(1, 40), 3]:  # at last a checkpoint takes training back
+        if watch.due(step):
+            watch._step = step
+            compared.append(step)
+    assert compared == [1, 17, 33, 3]
+
+
+def test_a_process_group_that_is_none_is_refused():
+    with pytest.raises(TypeError, match="process_group: expected a torch"):
+        dsr.sparsify(mlp(), dsr.Static(0.5), process_group="gloo")

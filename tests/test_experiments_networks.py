@@ -55,6 +55,25 @@ def test_a_table_trains():
     assert training.run().test_accuracy > 0.8
 
 
+def test_rescaled_weights_keep_a_sparse_network_without_normalisation_going():
+    spread = {}
+    for init in ("default", "rescaled"):
+        training = Training(RunConfig(method="static", sparsity=0.95, model="lenet-5", init=init))
+        sizes, images = [], training.data.test_images[:20]
+        for module in training.model:
+            images = module(images)
+            if isinstance(module, (torch.nn.Conv2d, torch.nn.Linear)):
+                sizes.append(float(images.detach().std(0).mean()))  # how much the rows differ
+        spread[init] = sizes[-1] / sizes[0]
+        layer = training.sparse.stats().layers[2]
+        weight = training.model.fc1.weight.detach()
+        if init == "rescaled":
+            bound = (6 / weight.shape[1] * layer.units / layer.active) ** 0.5
+            assert 0.99 * bound < float(weight.abs().max()) <= 1.0001 * bound
+    assert spread["rescaled"] > 0.3
+    assert spread["default"] < 0.03
+
+
 def test_weights_depend_on_the_seed_alone():
     data, state = digits(), torch.random.get_rng_state()
     first, again, other = (build_network("lenet-300-100", data, seed) for seed in (0, 0, 1))

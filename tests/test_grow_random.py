@@ -3,7 +3,7 @@
 import oracle_random
 import pytest
 import torch
-from op_cases import Case, bits_of, padding_is_zero
+from op_cases import Case, bits_of, padding_is_zero, seeds
 
 import dsr_kernels
 from dsr_kernels import BitMask, Purpose, SparseLayout, grow_random_
@@ -26,7 +26,7 @@ def grow(bits, previous, count, device, seed=3, number=0, **options):
 
 @pytest.mark.parametrize("block", range(4))
 def test_random_cases_against_the_oracle(block, backend, device):
-    for seed in range(block * 500, (block + 1) * 500):
+    for seed in seeds(block):
         case = Case(seed, device)
         before = [layer.bits for layer in case.layers]
         bits = case.later_bits()
@@ -48,6 +48,7 @@ def test_random_cases_against_the_oracle(block, backend, device):
         assert grown.tolist() == expected, seed
         assert bits_of(mask) == bits, seed
         assert padding_is_zero(mask), seed
+        assert case.canaries.intact(), seed
 
 
 @pytest.mark.parametrize("size", [1000, 4099])

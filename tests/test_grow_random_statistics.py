@@ -6,13 +6,18 @@ them against the op. Every limit is five standard deviations, at fixed seeds.
 
 import pytest
 import torch
-from random_statistics import contrast_z, first_pair_z, inclusion_z, overlap_z, subsets_z
+from random_statistics import (
+    LIMIT,
+    contrast_z,
+    draw,
+    first_pair_z,
+    inclusion_z,
+    overlap_z,
+    subsets_z,
+)
 
 from dsr_kernels import BitMask, SparseLayout, grow_random_
-from dsr_kernels.reference.bijection import domain_bits, feistel
-from dsr_kernels.reference.philox import random_words
 
-LIMIT = 5
 ROUNDS = 40_000
 
 
@@ -23,21 +28,6 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-def draw(n, k, rounds, seed=0, layer=0, purpose=1, spoil=lambda keys: keys):
-    """Places of ranks 0..k-1 among n in reallocations 0..rounds-1: int64 [rounds, k]."""
-    numbers = torch.arange(rounds).view(rounds, 1)
-    keys = random_words(torch.arange(3).view(1, 3), seed, purpose, layer, numbers)
-    keys = spoil(keys.view(rounds, 12)).T
-    bits = domain_bits(n)
-    places = feistel(torch.arange(k).expand(rounds, k), bits, keys.unsqueeze(2))
-    rows, ranks = (places >= n).nonzero(as_tuple=True)
-    while len(rows):
-        again = feistel(places[rows, ranks], bits, keys[:, rows])
-        places[rows, ranks] = again
-        rows, ranks = rows[again >= n], ranks[again >= n]
-    return places
 
 
 @pytest.mark.parametrize(("n", "k"), [(2, 1), (6, 3), (40, 13), (5000, 200)])
@@ -86,31 +76,29 @@ def test_draws_overlap_as_independent_ones():
         assert abs(overlap_z(places, draw(n, k, rounds, **other), n)) < LIMIT, other
 
 
-def test_keys_of_8_bits_are_found_out():
-    broken = draw(6, 3, 4 * ROUNDS, seed=1, spoil=lambda keys: keys[:, :1] % 256 + 0 * keys)
-    assert abs(subsets_z(broken, 6)) > LIMIT
+FREE_SETS = {
+    "one free": [77],
+    "two free, far apart": [0, 299],
+    "clustered": [*range(40, 64), *range(130, 137)],
+    "every third": [*range(0, 300, 3)],
+    "all but one": [unit for unit in range(300) if unit != 31],
+    "all free": [*range(300)],
+}
 
 
-def test_a_counter_used_twice_is_found_out():
-    places = draw(600, 60, 200, spoil=lambda keys: keys[:1].expand_as(keys))
-    assert abs(overlap_z(places[:-1], places[1:], 600)) > LIMIT
-
-
-def test_a_modulo_bias_is_found_out():
-    words = random_words(torch.arange(ROUNDS), 1, 1, 0, torch.tensor([0]))[:, :1]
-    assert abs(inclusion_z((words & 0xFF) % 40, 40)) > LIMIT
-
-
-def test_a_network_with_a_single_key_is_found_out():
-    """The other rounds are the same in every draw."""
-    broken = draw(6, 3, 4 * ROUNDS, seed=1, spoil=lambda keys: keys * (torch.arange(12) < 1))
-    assert abs(subsets_z(broken, 6)) > LIMIT
-
-
-def test_a_network_of_3_bits_would_be_found_out():
-    """Why domain_bits never answers 3."""
-    keys = random_words(
-        torch.arange(3).view(1, 3), 1, 1, 0, torch.arange(2 * ROUNDS).view(-1, 1)
-    ).view(-1, 12)
-    places = feistel(torch.arange(2).expand(2 * ROUNDS, 2), 3, keys.T.unsqueeze(2))
-    assert abs(first_pair_z(places, 8)) > LIMIT
+@pytest.mark.parametrize("name", FREE_SETS)
+def test_free_sets_of_odd_shapes_are_drawn_from_equally(name):
+    free = torch.tensor(FREE_SETS[name])
+    layout, k = SparseLayout.of_elements([300]), -(-len(free) // 3)
+    bits = torch.ones(300, dtype=torch.bool)
+    bits[free] = False
+    start, counts = BitMask.from_bools(layout, [bits]), torch.tensor([k])
+    rank = torch.full((300,), -1).index_put((free,), torch.arange(len(free)))
+    draws = []
+    for number in range(2000):
+        mask = start.clone()
+        grow_random_(mask, start, counts, seed=4, reallocation=torch.tensor([number]))
+        draws.append(rank[mask.to_bools()[0] & ~bits])
+    assert {len(grown) for grown in draws} == {k}
+    if len(free) > 1:
+        assert abs(inclusion_z(torch.stack(draws), len(free))) < LIMIT

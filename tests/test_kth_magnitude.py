@@ -5,7 +5,7 @@ from itertools import chain
 import oracle
 import pytest
 import torch
-from op_cases import Case, lists
+from op_cases import Case, lists, seeds
 
 import dsr_kernels
 from dsr_kernels import BitMask, LayerShape, SparseLayout, kth_magnitude
@@ -49,7 +49,7 @@ def chosen_by(select, case, active, largest, per_layer):
 
 @pytest.mark.parametrize("block", range(4))
 def test_random_cases_against_the_oracle(block, backend, device):
-    for seed in range(block * 500, (block + 1) * 500):
+    for seed in seeds(block):
         case = Case(seed, device)
         active, largest, per_layer = (case.rng.random() < 0.5 for _ in range(3))
         k = case.counts(per_layer)
@@ -66,6 +66,7 @@ def test_random_cases_against_the_oracle(block, backend, device):
         select, shortfall, nonfinite = lists(outputs)
         assert [select, shortfall, nonfinite] == expected, seed
         assert chosen_by(select, case, active, largest, per_layer) == chosen, seed
+        assert case.canaries.intact(), seed
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import oracle
 import pytest
 import torch
-from op_cases import Case
+from op_cases import Case, seeds
 
 import dsr_kernels
 from dsr_kernels import BitMask, SparseLayout, layer_mean
@@ -22,11 +22,12 @@ def mean(rows, device, bits=None):
 
 @pytest.mark.parametrize("block", range(4))
 def test_random_cases_against_the_oracle(block, backend, device):
-    for seed in range(block * 500, (block + 1) * 500):
+    for seed in seeds(block):
         case = Case(seed, device)
         with dsr_kernels.backend(backend):
             result = layer_mean(case.tensors(), case.mask())
         assert result.tolist() == oracle.layer_mean(case.layers), seed
+        assert case.canaries.intact(), seed
 
 
 def test_the_largest_magnitude_has_31_bits(backend, device):

@@ -103,6 +103,48 @@ def test_an_inactive_nan_is_cleared_and_no_error():
     assert_promises(model, sparse, sparse.budget)
 
 
+class Late:
+    """A GPU event that has happened once somebody waits for it."""
+
+    def __init__(self):
+        self.done = False
+
+    def query(self):
+        return self.done
+
+    def synchronize(self):
+        self.done = True
+
+
+def test_watch_waits_only_for_what_is_far_behind():
+    events = []
+
+    def submitted(counts):  # as on a GPU, whose events happen late
+        events.append(Late())
+        watch._coming.append((counts, events[-1]))
+        watch._wait_for_oldest()
+
+    watch = NonFiniteWatch(["a"])
+    for _ in range(watch.AHEAD):
+        submitted(torch.tensor([0]))
+        watch.check()
+    assert not any(event.done for event in events)
+    submitted(torch.tensor([3]))
+    assert [event.done for event in events].index(False) == 1  # the oldest alone
+    assert len(watch._coming) == watch.AHEAD
+    with pytest.raises(dsr.NonFiniteError, match="a: 3"):
+        watch.check(wait=True)
+
+
+def test_watch_reports_units_that_did_not_grow():
+    watch = NonFiniteWatch(["a", "b"])
+    watch.submit(torch.tensor([0, 0]), torch.tensor([0]))
+    with pytest.raises(ValueError, match="got 3 fewer"):
+        watch.submit(torch.tensor([0, 0]), torch.tensor([3]))
+    with pytest.raises(dsr.NonFiniteError, match="b: 1"):
+        watch.submit(torch.tensor([0, 1]), torch.tensor([-2]))
+
+
 def test_watch_reports_every_layer_once():
     watch = NonFiniteWatch(["a", "b", "c"])
     watch.submit(torch.tensor([0, 0, 0]))

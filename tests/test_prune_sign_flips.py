@@ -3,7 +3,7 @@
 import oracle
 import pytest
 import torch
-from op_cases import Case, bits_of, lists, padding_is_zero, same_values
+from op_cases import Case, bits_of, lists, padding_is_zero, same_values, seeds
 
 import dsr_kernels
 from dsr_kernels import BitMask, SparseLayout, prune_sign_flips_
@@ -22,7 +22,7 @@ class ElementCase(Case):
 
 @pytest.mark.parametrize("block", range(4))
 def test_random_cases_against_the_oracle(block, backend, device):
-    for seed in range(block * 500, (block + 1) * 500):
+    for seed in seeds(block):
         case = ElementCase(seed, device)
         zero = case.rng.random() < 0.7
         tensors, mask = case.tensors(), case.mask()
@@ -35,6 +35,7 @@ def test_random_cases_against_the_oracle(block, backend, device):
         assert [bits_of(one) for one in masks] == signs, seed
         assert same_values(tensors, case.layers), seed
         assert all(map(padding_is_zero, (mask, *masks))), seed
+        assert case.canaries.intact(), seed
 
 
 def prune(before, after, device, **options):

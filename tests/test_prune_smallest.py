@@ -3,7 +3,7 @@
 import oracle
 import pytest
 import torch
-from op_cases import Case, bits_of, lists, padding_is_zero, same_values
+from op_cases import Case, bits_of, lists, padding_is_zero, same_values, seeds
 
 import dsr_kernels
 from dsr_kernels import BitMask, SparseLayout, kth_magnitude, prune_smallest_
@@ -22,7 +22,7 @@ def prune(values, k, device="cpu", **options):
 
 @pytest.mark.parametrize("block", range(4))
 def test_random_cases_against_the_oracle(block, backend, device):
-    for seed in range(block * 500, (block + 1) * 500):
+    for seed in seeds(block):
         case = Case(seed, device)
         per_layer, zero, keep_one = (case.rng.random() < 0.6 for _ in range(3))
         k = case.counts(per_layer)
@@ -36,6 +36,7 @@ def test_random_cases_against_the_oracle(block, backend, device):
         assert bits_of(mask) == [layer.bits for layer in case.layers], seed
         assert same_values(tensors, case.layers), seed
         assert padding_is_zero(mask), seed
+        assert case.canaries.intact(), seed
 
 
 def test_ties_go_to_the_lowest_index(backend, device):

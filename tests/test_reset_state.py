@@ -3,7 +3,7 @@
 import oracle
 import pytest
 import torch
-from op_cases import Case, same_values
+from op_cases import Case, same_values, seeds
 
 import dsr_kernels
 from dsr_kernels import BitMask, LayerShape, SparseLayout, reset_state_
@@ -13,7 +13,7 @@ OP = "reset_state_"
 
 @pytest.mark.parametrize("block", range(4))
 def test_random_cases_against_the_oracle(block, backend, device):
-    for seed in range(block * 500, (block + 1) * 500):
+    for seed in seeds(block):
         case = Case(seed, device)
         states, mask = case.tensors(), case.mask()
         before = [case.random_bits(len(layer.bits)) for layer in case.layers]
@@ -21,6 +21,7 @@ def test_random_cases_against_the_oracle(block, backend, device):
             reset_state_(states, mask, case.mask(before))
         oracle.reset_state(case.layers, before)
         assert same_values(states, case.layers), seed
+        assert case.canaries.intact(), seed
 
 
 def masks(device):

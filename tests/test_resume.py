@@ -142,7 +142,12 @@ def _corrupt(key, value):
         (_corrupt("masks", {}), "0.weight"),
         (lambda s: s["masks"].update({"0.weight": torch.zeros(3)}), "0.weight"),
         (lambda s: s["masks"]["2.weight"].fill_(255), "budget"),
-        (lambda s: s["options"].update(sparsity=0.1), "options"),
+        (
+            lambda s: s["options"].update(sparsity=0.1, period=9),
+            r"state: options\.sparsity is 0\.1 there and 0\.8 here, options\.period is 9 there and "
+            "3 here; resume",
+        ),
+        (lambda s: s["options"].pop("sparsity"), "options"),
         (lambda s: s["shapes"].pop("0.weight"), "shapes"),
     ],
 )

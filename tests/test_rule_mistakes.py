@@ -63,6 +63,59 @@ def test_a_rule_that_answers_wrongly_is_named_and_nothing_moves(wrong):
     assert_promises(model, sparse, sparse.budget)
 
 
+@dataclass
+class Divided(dsr.Redistribute):
+    more: int
+
+    def shares(self, reallocation):
+        raise AssertionError
+
+    def split(self, reallocation):
+        counts = reallocation.pruned.clone()
+        counts[0] += self.more
+        return counts
+
+
+@dataclass(frozen=True)
+class Uneven(dsr.DynamicMethod):
+    more: int = 0
+
+    def rules(self, budget):
+        return dsr.Rules(
+            prune=SmallestFraction(0.5), grow=RandomGrowth(), redistribute=Divided(self.more)
+        )
+
+
+@pytest.mark.parametrize(("more", "text"), [(-3, "3 fewer"), (2, "2 more"), (0, None)])
+def test_growth_that_is_not_what_was_pruned_is_refused_and_nothing_moves(more, text):
+    model = mlp()
+    sparse = dsr.sparsify(model, Uneven(0.8, period=2, stop=None, more=more))
+    optimizer = OPTIMIZERS["sgd"](model.parameters())
+    sparse.attach(optimizer)
+    train(model, sparse, optimizer, 1)
+    masks = sparse.masks()
+    if text is None:
+        train(model, sparse, optimizer, 1, start=1)
+    else:
+        with pytest.raises(ValueError, match=f"rules: expected to grow as many .* got {text}"):
+            train(model, sparse, optimizer, 1, start=1)
+        for name, mask in sparse.masks().items():
+            assert torch.equal(mask, masks[name])
+    assert sparse.stats().reallocations == (text is None)
+    assert_promises(model, sparse, sparse.budget)
+
+
+@dataclass(frozen=True)
+class NoRules(dsr.DynamicMethod):
+    def rules(self, budget):
+        return [SmallestFraction(0.5), RandomGrowth()]
+
+
+def test_rules_that_are_none_are_refused_by_name():
+    with pytest.raises(TypeError, match=r"NoRules\.rules: expected dsr\.Rules or None, got \["):
+        dsr.sparsify(mlp(), NoRules(0.5, period=2, stop=None))
+
+
 class CountsTooEarly(dsr.Prune):
     def select(self, param):
         raise AssertionError

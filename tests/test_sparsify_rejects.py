@@ -28,6 +28,7 @@ def _masks(**changes):
     return call
 
 
+STATIC = dsr.Static(0.5)
 CASES = [
     (lambda model: dsr.sparsify("model", dsr.Static(0.5)), TypeError, "model: .*got str"),
     (lambda model: dsr.sparsify(model, "dsr"), TypeError, "method: .*got 'dsr'"),
@@ -42,6 +43,16 @@ CASES = [
     (_half(distribution="normal"), ValueError, "distribution: .*'normal'"),
     (_half(include="fc*"), ValueError, r"include: 'fc\*' matches no parameter"),
     (_half(exclude=nn.Conv2d), ValueError, "exclude: Conv2d matches no parameter"),
+    (
+        lambda model: dsr.sparsify(nn.Sequential(nn.ReLU(), model), STATIC, include="1"),
+        ValueError,
+        r"include: '1' .*: 1 only contains other modules; for their weights write '1\.\*'",
+    ),
+    (
+        lambda model: dsr.sparsify(nn.ModuleDict({"a": model}), STATIC, exclude=nn.Sequential),
+        ValueError,
+        r"exclude: Sequential .*: a only contains other modules; .* write 'a\.\*'",
+    ),
     (_half(include=3), TypeError, "include: expected names, .*got 3"),
     (_half(include=[int]), TypeError, "include: expected names"),
     (_half(exclude="*"), ValueError, "model: no layer to make sparse"),

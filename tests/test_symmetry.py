@@ -14,13 +14,20 @@ FOLDERS = {
     "cpu": ("csrc/cpu", ".cpp"),
     "cuda": ("csrc/cuda", ".cu"),
     "triton": ("dsr_kernels/triton_kernels", ".py"),
+    "library": ("dsr_kernels/library", ".py"),
     "reference": ("dsr_kernels/reference", ".py"),
 }
 # Files that serve several ops, by folder.
 SHARED = {
     "csrc/cpu": set(),
-    "csrc/cuda": {"device"},
-    "dsr_kernels/triton_kernels": {"__init__", "pointers", "tuning"},
+    "csrc/cuda": {"device", "order_search", "order_ties"},
+    "dsr_kernels/triton_kernels": {
+        *("__init__", "bijection", "bits", "elements", "finish", "philox", "places", "pointers"),
+        *("digits", "prune_pass", "ranks", "search", "ties"),
+        *("tuning", "units", "conv_kernels", "product_tuning", "tile_lists", "weight_tiles"),
+        "packed_blocks",
+    },
+    "dsr_kernels/library": {"__init__", "masking"},
     "dsr_kernels/reference": {"__init__", "bijection", "normal", "philox", "units"},
     "dsr_kernels/ops": {"__init__"},
 }

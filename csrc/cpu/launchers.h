@@ -50,4 +50,10 @@ void prune_sign_flips(const std::vector<Buffer>& weights, const Buffer& words,
                       bool zero, const Buffer& pruned, const Buffer& surviving,
                       const Buffer& nonfinite, int threads);
 
+void pack(const Buffer& tensor, const Buffer& words, const std::vector<int64_t>& units,
+          int64_t active, const Buffer& values, const Buffer& ranks, int threads);
+
+void unpack(const Buffer& values, const Buffer& ranks, const Buffer& words,
+            const std::vector<int64_t>& units, const Buffer& tensor, int threads);
+
 }  // namespace dsr::cpu

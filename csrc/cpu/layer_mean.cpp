@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "common/fixed_point.h"
 #include "cpu/key_bits.h"
 #include "cpu/launchers.h"
 #include "cpu/unit_keys.h"
@@ -16,8 +17,6 @@
 namespace dsr::cpu {
 namespace {
 
-constexpr int kFixedBits = 31;
-constexpr int kMantissaBits = 23;
 constexpr int kNoScale = 1 << 20;  // of magnitudes that are all zero
 
 struct ChunkSum {
@@ -26,24 +25,7 @@ struct ChunkSum {
   int scale = kNoScale;
 };
 
-// The number whose bits are `key` is mantissa * 2^(exponent - 149).
-DSR_ALWAYS_INLINE uint32_t mantissa_of(uint32_t key) {
-  const uint32_t fraction = key & ((1u << kMantissaBits) - 1);
-  return key >> kMantissaBits ? fraction | 1u << kMantissaBits : fraction;
-}
-
-DSR_ALWAYS_INLINE int exponent_of(uint32_t key) {
-  const int field = static_cast<int>(key >> kMantissaBits);
-  return field > 0 ? field - 1 : 0;
-}
-
-// The scale that gives the fixed point of `largest` 31 bits.
-int scale_of(uint32_t largest) {
-  if (largest == 0) return kNoScale;
-  int bits = 0;
-  for (uint32_t left = mantissa_of(largest); left != 0; left >>= 1) ++bits;
-  return kFixedBits - bits - exponent_of(largest);
-}
+int scale_for(uint32_t largest) { return largest == 0 ? kNoScale : scale_of(largest); }
 
 // The keys of the active units, 0 for Inf and NaN, and the largest of them.
 struct ActiveKeys {
@@ -64,15 +46,10 @@ DSR_CLONES void gather_finite(const uint32_t* keys, const uint32_t* active, int 
   result.largest = static_cast<uint32_t>(largest);
 }
 
-// The sum of floor(mantissa * 2^(exponent + scale)), each below 2^31.
+// No key may exceed the one that set the scale.
 DSR_CLONES int64_t fixed_sum(const uint32_t* keys, int count, int scale) {
   uint64_t sum = 0;
-  for (int j = 0; j < count; ++j) {
-    const int shift = exponent_of(keys[j]) + scale;
-    const int up = std::max(shift, 0);
-    const int down = std::min(std::max(-shift, 0), kFixedBits);
-    sum += mantissa_of(keys[j]) << up >> down;
-  }
+  for (int j = 0; j < count; ++j) sum += fixed_point(keys[j], scale);
   return static_cast<int64_t>(sum);
 }
 
@@ -83,7 +60,7 @@ ChunkSum sum_chunk(const Layer& layer, const Chunk& chunk, const uint32_t* words
   ActiveKeys found;
   for (;;) {
     ChunkSum result;
-    result.scale = scale_of(largest);
+    result.scale = scale_for(largest);
     for (int64_t begin = chunk.begin; begin < chunk.end; begin += kBlockWords) {
       const int count = static_cast<int>(std::min<int64_t>(kBlockWords, chunk.end - begin));
       const uint32_t* active = words + begin;
@@ -92,11 +69,11 @@ ChunkSum sum_chunk(const Layer& layer, const Chunk& chunk, const uint32_t* words
       gather_finite(keys, active, count, found);
       result.active += found.count;
       largest = std::max(largest, found.largest);
-      if (largest != 0 && scale_of(largest) == result.scale) {
+      if (largest != 0 && scale_for(largest) == result.scale) {
         result.sum += fixed_sum(found.keys, found.count, result.scale);
       }
     }
-    if (scale_of(largest) == result.scale) return result;
+    if (scale_for(largest) == result.scale) return result;
   }
 }
 
@@ -117,7 +94,7 @@ void layer_mean(const std::vector<Buffer>& tensors, const Buffer& words, const B
     reduction(max : largest)
   for (int64_t c = 0; c < chunks; ++c) sum(c, largest);
 
-  const int scale = scale_of(largest);
+  const int scale = scale_for(largest);
 #pragma omp parallel for schedule(dynamic) num_threads(work.team) if (work.team > 1)
   for (int64_t c = 0; c < chunks; ++c) {
     uint32_t known = largest;

@@ -4,7 +4,7 @@
 >>> sparse.attach(optimizer)  # the training loop stays as it was
 """
 
-from dsr import distributions, methods, models
+from dsr import distributions, methods, models, nn
 from dsr.checkpoints import Checkpoints
 from dsr.divergence import RankDivergenceError
 from dsr.methods import (
@@ -61,6 +61,7 @@ __all__ = [
     "distributions",
     "methods",
     "models",
+    "nn",
     "register_method",
     "sparsify",
 ]

@@ -32,6 +32,7 @@ def test_the_far_end_of_a_large_layer(shape):
         ELEMENT=tl.int32,
         STEPS=0,
         BLOCK=BLOCK,
+        TILE=BLOCK,
     )
     bits = (words[:, None] >> torch.arange(32)) & 1 == 1
     element = torch.arange(2 * BLOCK)

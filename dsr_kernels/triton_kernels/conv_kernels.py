@@ -1,0 +1,153 @@
+"""The kernels of masked_conv2d: output and both gradients as implicit matrix products.
+
+Positions (image, height, width) are the rows of a matrix that is never made: each place of the
+kernel ("tap") adds one product of shifted positions with a matrix [out, in] of the weight. W is
+masked as in masked_linear. Each element of a result is written by one program and summed in a
+fixed order. Any strides do; where channels lie side by side the loads are widest.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from dsr_kernels.triton_kernels.weight_tiles import active_tile, program_tile, weight_tile
+
+
+@triton.jit
+def masked_conv2d_kernel(
+    x_ptr, weight_ptr, words_ptr, bias_ptr, y_ptr,
+    list_ptr, count_ptr, out_order_ptr, in_order_ptr,
+    rows, outs, ins, taps, kernel_w, y_h, y_w, x_h, x_w,
+    stride_xn, stride_xc, stride_xh, stride_xw, stride_yn, stride_yc, stride_yh, stride_yw,
+    stride_wo, stride_wi, stride_wh, stride_ww, stride_wg, unit_size, inner,
+    step_h, step_w, pad_h, pad_w, dilation_h, dilation_w,
+    BIAS: tl.constexpr, TURNED: tl.constexpr, MASKED: tl.constexpr, GROUPED: tl.constexpr,
+    STRIPS: tl.constexpr, LISTED: tl.constexpr, ORDERED: tl.constexpr, PRECISION: tl.constexpr,
+    OFFSET: tl.constexpr,
+    BLOCK_R: tl.constexpr, BLOCK_O: tl.constexpr, BLOCK_I: tl.constexpr,
+):  # fmt: skip
+    """y from x; TURNED: the gradient of the input, "y", from that of the output, "x"."""
+    blocks_r, blocks_o, blocks_i = (
+        tl.cdiv(rows, BLOCK_R), tl.cdiv(outs, BLOCK_O), tl.cdiv(ins, BLOCK_I)
+    )  # fmt: skip
+    group = tl.program_id(0) // (blocks_r * blocks_o)
+    block_r, block_o = program_tile(tl.program_id(0) % (blocks_r * blocks_o), blocks_r, blocks_o, 8)
+    row = block_r * BLOCK_R + tl.arange(0, BLOCK_R)
+    image, place = (row // (y_h * y_w)).to(tl.int64), row % (y_h * y_w)
+    height, width = place // y_w, place % y_w
+    out = block_o * BLOCK_O + tl.arange(0, BLOCK_O)
+    out_inside = out < outs
+    if ORDERED:
+        out = tl.load(out_order_ptr + out, mask=out_inside, other=outs)
+    x_group_ptr = x_ptr + (group * ins).to(tl.int64) * stride_xc
+    steps = taps * blocks_i
+    if LISTED:
+        steps = tl.load(count_ptr + block_o)
+    total = tl.zeros([BLOCK_R, BLOCK_O], tl.float32)
+    for number in range(0, steps):
+        step = number
+        if LISTED:
+            step = tl.load(list_ptr + block_o * taps * blocks_i + number)
+        tap = step // blocks_i
+        first = step % blocks_i * BLOCK_I
+        column = first + tl.arange(0, BLOCK_I)
+        if ORDERED:
+            column = tl.load(in_order_ptr + column, mask=column < ins, other=ins)
+        tap_h, tap_w = tap // kernel_w, tap % kernel_w
+        if TURNED:
+            far_h, far_w = height + pad_h - tap_h * dilation_h, width + pad_w - tap_w * dilation_w
+            at_h, at_w = far_h // step_h, far_w // step_w
+            hit = (far_h >= 0) & (far_w >= 0) & (at_h * step_h == far_h) & (at_w * step_w == far_w)
+        else:
+            at_h = height * step_h - pad_h + tap_h * dilation_h
+            at_w = width * step_w - pad_w + tap_w * dilation_w
+            hit = (at_h >= 0) & (at_w >= 0)
+        hit = hit & (row < rows) & (at_h < x_h) & (at_w < x_w)
+        x_rows = image * stride_xn + at_h.to(tl.int64) * stride_xh + at_w.to(tl.int64) * stride_xw
+        x = tl.load(
+            x_group_ptr + x_rows[:, None] + (column.to(tl.int64) * stride_xc)[None, :],
+            mask=hit[:, None] & (column < ins)[None, :], other=0.0,
+        )  # fmt: skip
+        base = (
+            group.to(OFFSET) * stride_wg
+            + tap_h.to(OFFSET) * stride_wh
+            + tap_w.to(OFFSET) * stride_ww
+        )
+        if TURNED:
+            w = weight_tile(
+                weight_ptr, words_ptr, base, column, out, block_o * BLOCK_O, ins, outs, stride_wi,
+                stride_wo, unit_size, inner, BLOCK_I, BLOCK_O, MASKED, GROUPED, STRIPS, OFFSET,
+            )  # fmt: skip
+        else:
+            w = tl.trans(
+                weight_tile(
+                    weight_ptr, words_ptr, base, out, column, first, outs, ins, stride_wo,
+                    stride_wi, unit_size, inner, BLOCK_O, BLOCK_I, MASKED, GROUPED, STRIPS, OFFSET,
+                )
+            )  # fmt: skip
+        total = tl.dot(x, w, total, input_precision=PRECISION)
+    channel = group * outs + out
+    if BIAS:
+        total += tl.load(bias_ptr + channel, mask=out_inside, other=0.0).to(tl.float32)[None, :]
+    y_rows = image * stride_yn + height.to(tl.int64) * stride_yh + width.to(tl.int64) * stride_yw
+    y_ptrs = y_ptr + y_rows[:, None] + (channel.to(tl.int64) * stride_yc)[None, :]
+    inside = (row < rows)[:, None] & out_inside[None, :]
+    tl.store(y_ptrs, total.to(y_ptr.dtype.element_ty), mask=inside)
+
+
+@triton.jit
+def masked_conv2d_grad_weight_kernel(
+    grad_ptr, x_ptr, words_ptr, result_ptr, occupied_ptr, out_order_ptr, in_order_ptr,
+    rows, outs, ins, taps, kernel_w, y_h, y_w, x_h, x_w,
+    stride_gn, stride_gc, stride_gh, stride_gw, stride_xn, stride_xc, stride_xh, stride_xw,
+    stride_wo, stride_wi, stride_wh, stride_ww, stride_wg, unit_size, inner,
+    step_h, step_w, pad_h, pad_w, dilation_h, dilation_w, groups, part_rows, part_elements,
+    GROUPED: tl.constexpr, LISTED: tl.constexpr, ORDERED: tl.constexpr, PRECISION: tl.constexpr,
+    OFFSET: tl.constexpr,
+    BLOCK_R: tl.constexpr, BLOCK_O: tl.constexpr, BLOCK_I: tl.constexpr,
+):  # fmt: skip
+    """One tile [out, in] of one tap of the weight's gradient, over ``part_rows`` positions."""
+    blocks_o, blocks_i = tl.cdiv(outs, BLOCK_O), tl.cdiv(ins, BLOCK_I)
+    tile = tl.program_id(0) % (blocks_o * blocks_i)
+    above = tl.program_id(0) // (blocks_o * blocks_i)
+    tap, group, part = above % taps, above // taps % groups, above // taps // groups
+    block_o, block_i = tile // blocks_i, tile % blocks_i
+    out = block_o * BLOCK_O + tl.arange(0, BLOCK_O)
+    column = block_i * BLOCK_I + tl.arange(0, BLOCK_I)
+    if ORDERED:
+        out = tl.load(out_order_ptr + out, mask=out < outs, other=outs)
+        column = tl.load(in_order_ptr + column, mask=column < ins, other=ins)
+    tap_h, tap_w = tap // kernel_w, tap % kernel_w
+    g_column_ptr = grad_ptr + ((group * outs + out).to(tl.int64) * stride_gc)[:, None]
+    x_column_ptr = x_ptr + ((group * ins + column).to(tl.int64) * stride_xc)[None, :]
+    begin = part * part_rows
+    end = tl.minimum(begin + part_rows, rows)
+    if LISTED:
+        occupied = tl.load(occupied_ptr + (block_o * taps + tap) * blocks_i + block_i) != 0
+        end = tl.where(occupied, end, begin)
+    total = tl.zeros([BLOCK_O, BLOCK_I], tl.float32)
+    for first in range(begin, end, BLOCK_R):
+        row = first + tl.arange(0, BLOCK_R)
+        image, place = (row // (y_h * y_w)).to(tl.int64), row % (y_h * y_w)
+        height, width = place // y_w, place % y_w
+        g_rows = image * stride_gn + height.to(tl.int64) * stride_gh + width * stride_gw
+        g_inside = (out < outs)[:, None] & (row < end)[None, :]
+        g = tl.load(g_column_ptr + g_rows[None, :], mask=g_inside, other=0.0)
+        at_h = height * step_h - pad_h + tap_h * dilation_h
+        at_w = width * step_w - pad_w + tap_w * dilation_w
+        hit = (row < end) & (at_h >= 0) & (at_h < x_h) & (at_w >= 0) & (at_w < x_w)
+        x_rows = image * stride_xn + at_h.to(tl.int64) * stride_xh + at_w.to(tl.int64) * stride_xw
+        x_inside = hit[:, None] & (column < ins)[None, :]
+        x = tl.load(x_column_ptr + x_rows[:, None], mask=x_inside, other=0.0)
+        total = tl.dot(g, x, total, input_precision=PRECISION)
+    base = (
+        group.to(OFFSET) * stride_wg + tap_h.to(OFFSET) * stride_wh + tap_w.to(OFFSET) * stride_ww
+    )
+    offsets = (
+        base + (out.to(OFFSET) * stride_wo)[:, None] + (column.to(OFFSET) * stride_wi)[None, :]
+    )
+    inside = (out < outs)[:, None] & (column < ins)[None, :]
+    active = active_tile(words_ptr, offsets, inside, unit_size, inner, GROUPED)
+    total = tl.where(active, total, 0.0).to(result_ptr.dtype.element_ty)
+    tl.store(result_ptr + part.to(tl.int64) * part_elements + offsets, total, mask=inside)

@@ -1,0 +1,159 @@
+"""Which tiles of a weight have an active one: found from the mask words, at every call anew.
+
+A mask moves during training, also inside a CUDA graph, and reading it costs one bit a weight. So
+nothing about it is kept. All of it stays on the device: lists have room for every tile.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from dsr_kernels.triton_kernels.weight_tiles import active_tile
+
+
+@dataclass(frozen=True)
+class Lists:
+    """Tiles of a weight [outs, ins] or [outs, ins, height, width], in blocks of outs by steps.
+
+    A step is a block of ins; in a convolution's weight the steps of one place of the kernel
+    follow those of the place before.
+
+    Attributes:
+        listed: whether there are lists; else every tensor is a stand-in that no kernel reads.
+        ordered: whether rows and columns are taken in an order: those with an active weight first.
+        steps: int32 [blocks of outs, steps], each row first the occupied ones.
+        counts: int32 [blocks of outs], how many are occupied.
+        occupied: int32 [blocks of outs, steps], 1 where a tile has an active weight.
+        out_order, in_order: int32 [outs], [ins].
+    """
+
+    listed: bool
+    ordered: bool
+    steps: Tensor
+    counts: Tensor
+    occupied: Tensor
+    out_order: Tensor
+    in_order: Tensor
+
+    @property
+    def pointers(self) -> tuple[Tensor, ...]:
+        return self.steps, self.counts, self.out_order, self.in_order
+
+
+def lists_of(
+    weight: Tensor, words: Tensor, units: Sequence[int], structure: str, block: tuple[int, int]
+) -> Lists:
+    """The lists for a weight of any dense strides, in tiles of ``block``.
+
+    Args:
+        weight: only its shape and strides are looked at.
+        words, units: its mask.
+        structure: "unstructured": no lists; "tiles"; "channels": rows and columns are put in order.
+        block: sizes of a tile, of outs and of ins.
+    """
+    if structure == "unstructured":
+        return Lists(False, False, *[words] * 5)
+    ordered = structure == "channels"
+    orders = (words, words)
+    if ordered:
+        orders = _orders(weight, words, units, block)
+    occupied = torch.empty(_blocks(weight, block), dtype=torch.int32, device=words.device)
+    _launch(weight, words, units, block, occupied, orders, ordered=ordered, lines=False)
+    steps = torch.argsort(occupied, dim=1, descending=True, stable=True).int()
+    counts = occupied.sum(1, dtype=torch.int32)
+    return Lists(True, ordered, steps, counts, occupied, *orders)
+
+
+def _orders(
+    weight: Tensor, words: Tensor, units: Sequence[int], block: tuple[int, int]
+) -> tuple[Tensor, Tensor]:
+    """Rows and columns with an active weight first, each in their own order."""
+    outs, ins = weight.shape[:2]
+    lines = torch.zeros(outs + ins, dtype=torch.int32, device=words.device)
+    any_out, any_in = lines[:outs], lines[outs:]
+    _launch(weight, words, units, block, words, (any_out, any_in), ordered=False, lines=True)
+    first, second = (
+        torch.argsort(line, descending=True, stable=True).int() for line in (any_out, any_in)
+    )
+    return first, second
+
+
+def _blocks(weight: Tensor, block: tuple[int, int]) -> tuple[int, int]:
+    taps = math.prod(weight.shape[2:])
+    return triton.cdiv(weight.shape[0], block[0]), taps * triton.cdiv(weight.shape[1], block[1])
+
+
+def _launch(
+    weight: Tensor,
+    words: Tensor,
+    units: Sequence[int],
+    block: tuple[int, int],
+    occupied: Tensor,
+    per_line: tuple[Tensor, Tensor],
+    *,
+    ordered: bool,
+    lines: bool,
+) -> None:
+    blocks_o, steps = _blocks(weight, block)
+    kernel_w, stride_h, stride_w = 1, 0, 0
+    if weight.dim() == 4:
+        kernel_w, (stride_h, stride_w) = weight.shape[3], weight.stride()[2:]
+    with torch.cuda.device_of(words):
+        occupancy_kernel[(blocks_o * steps,)](
+            words,
+            occupied,
+            *per_line,
+            *weight.shape[:2],
+            *weight.stride()[:2],
+            stride_h,
+            stride_w,
+            kernel_w,
+            steps,
+            units[1],
+            units[2],
+            GROUPED=units[1] > 1,
+            ORDERED=ordered,
+            LINES=lines,
+            BLOCK_O=block[0],
+            BLOCK_I=block[1],
+        )
+
+
+@triton.jit
+def occupancy_kernel(
+    words_ptr, occupied_ptr, out_ptr, in_ptr, outs, ins, stride_o, stride_i,
+    stride_h, stride_w, kernel_w, steps, unit_size, inner,
+    GROUPED: tl.constexpr, ORDERED: tl.constexpr, LINES: tl.constexpr,
+    BLOCK_O: tl.constexpr, BLOCK_I: tl.constexpr,
+):  # fmt: skip
+    """LINES: 1 to every row (out_ptr) and column (in_ptr) that has an active weight; else 1 to
+    every tile that has one, of rows and columns in the order that out_ptr and in_ptr hold."""
+    blocks_i = tl.cdiv(ins, BLOCK_I)
+    step = tl.program_id(0) % steps
+    tap = step // blocks_i
+    base = (tap // kernel_w).to(tl.int64) * stride_h + tap % kernel_w * stride_w
+    out = tl.program_id(0) // steps * BLOCK_O + tl.arange(0, BLOCK_O)
+    column = step % blocks_i * BLOCK_I + tl.arange(0, BLOCK_I)
+    out_inside, column_inside = out < outs, column < ins
+    row, place = out, column
+    if ORDERED:
+        row = tl.load(out_ptr + out, mask=out_inside, other=0)
+        place = tl.load(in_ptr + column, mask=column_inside, other=0)
+    offsets = (base + row.to(tl.int64) * stride_o)[:, None] + (place.to(tl.int64) * stride_i)[
+        None, :
+    ]
+    inside = out_inside[:, None] & column_inside[None, :]
+    active = active_tile(words_ptr, offsets, inside, unit_size, inner, GROUPED).to(tl.int32)
+    if LINES:
+        in_row, in_column = tl.max(active, 1), tl.max(active, 0)
+        tl.atomic_or(out_ptr + out, in_row, mask=out_inside & (in_row != 0))
+        tl.atomic_or(in_ptr + column, in_column, mask=column_inside & (in_column != 0))
+    else:
+        tl.store(occupied_ptr + tl.program_id(0), tl.max(tl.max(active, 1), 0))

@@ -1,0 +1,183 @@
+"""What every GPU kernel takes once compiled: registers, spills, stack, shared memory, FMAs.
+
+``python tests/kernel_resources.py`` compiles all of them, without a GPU, and writes the table that
+the tests hold later builds against. ``fma`` counts fused multiply-adds in the machine code: where
+integers decide, a product and a sum must stay two roundings.
+"""
+
+import csv
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+TABLE = ROOT / "tests/kernel_resources.csv"
+COLUMNS = ("compiler", "op", "kernel", "arch", "registers", "spills", "stack", "shared", "fma")
+KEY = COLUMNS[:4]
+ARCHS = (80, 90)
+NVCC = shutil.which("nvcc") or shutil.which("nvcc", path="/usr/local/cuda/bin")
+NVCC_FLAGS = ["-std=c++17", "-O3", "--fmad=false", "-Werror", "all-warnings", "-cubin"]
+# All files but the one that only asks the driver.
+CUDA_FILES = sorted({path.stem for path in (ROOT / "csrc/cuda").glob("*.cu")} - {"device"})
+# A half-precision one that multiplies zeros is how a constant gets into a register. Those of
+# float64 are what a division, rounded once, is made of.
+FUSED = re.compile(r"\b(?:FFMA|HFMA2)(?:\.\w+)* (?!R\d+, -RZ, RZ,)")
+
+
+def triton_rows(op, arch):
+    """The rows of every variant of an op's Triton kernels, and their PTX."""
+    import triton
+    from triton_variants import VARIANTS, signature
+
+    from dsr_kernels.triton_kernels.tuning import tuning
+
+    rows, texts = [], []
+    for kernel, constexprs, options in VARIANTS[op]:
+        defaults = {"enable_fp_fusion": False}
+        if "num_warps" not in options:
+            defaults["num_warps"] = tuning(op).warps
+        built = compiled(kernel, signature(kernel), constexprs, defaults | options, arch)
+        constants = [f"{name}={value}" for name, value in (constexprs | options).items()]
+        name = " ".join([kernel.__name__, *constants])
+        (usage,) = _usage(built.asm["cubin"]).values()
+        rows.append(_row(f"triton {triton.__version__}", op, name, arch) | usage)
+        texts.append(built.asm["ptx"])
+    return rows, texts
+
+
+def compiled(kernel, types, constexprs, options, arch, attributes=None):
+    """A Triton kernel compiled for an architecture that need not be here.
+
+    ``attributes`` is what a launch would find out, such as pointers to multiples of 16 bytes.
+    """
+    import triton
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    source = ASTSource(kernel, types, constexprs, attributes)
+    return triton.compile(source, target=GPUTarget("cuda", arch, 32), options=options)
+
+
+def cuda_rows(stem, arch):
+    """The rows of every kernel in csrc/cuda/<stem>.cu, and their PTX."""
+    with tempfile.TemporaryDirectory() as folder:
+        cubin = Path(folder) / "kernels.cubin"
+        source = str(ROOT / f"csrc/cuda/{stem}.cu")
+        command = [NVCC, *NVCC_FLAGS, f"-arch=sm_{arch}", f"-I{ROOT / 'csrc'}", source]
+        command += ["--keep", f"--keep-dir={folder}"]
+        done = _run([*command, "-o", str(cubin)], check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        usages = _usage(cubin.read_bytes())
+        (ptx,) = [path.read_text() for path in Path(folder).glob("*.ptx")]
+    compiler = f"nvcc {nvcc_version()}"
+    rows = [_row(compiler, stem, _readable(name), arch) | use for name, use in usages.items()]
+    return rows, [ptx]
+
+
+def nvcc_version():
+    return re.search(r"V(\d+\.\d+\.\d+)", _run([NVCC, "--version"]).stdout)[1]
+
+
+def compare(rows):
+    """What is wrong: any spill or stack, and a rise where the compiler is the same."""
+    known = {tuple(row[name] for name in KEY): row for row in read_table()}
+    compilers = {compiler for compiler, *_ in known}
+    wrong = [f"{_where(row)}: {row['spills']} bytes of spills" for row in rows if row["spills"]]
+    wrong += [f"{_where(row)}: {row['stack']} bytes of stack" for row in rows if row["stack"]]
+    for row in rows:
+        before = known.get(tuple(row[name] for name in KEY))
+        if before is None and row["compiler"] in compilers:
+            wrong.append(f"{_where(row)}: not in {TABLE.name}; run make kernel-resources")
+        for name in COLUMNS[4:] if before is not None else ():
+            if row[name] > before[name]:
+                wrong.append(f"{_where(row)}: {name} rose from {before[name]} to {row[name]}")
+    return wrong
+
+
+def read_table():
+    with TABLE.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [{n: int(v) if n not in KEY or n == "arch" else v for n, v in r.items()} for r in rows]
+
+
+def main():
+    from product_variants import PRODUCTS, product_rows
+    from triton_variants import VARIANTS
+
+    rows = [row for op in VARIANTS for arch in ARCHS for row in triton_rows(op, arch)[0]]
+    rows += [row for op in PRODUCTS for arch in ARCHS for row in product_rows(op, arch)[0]]
+    rows += [row for stem in CUDA_FILES for arch in ARCHS for row in cuda_rows(stem, arch)[0]]
+    rows.sort(key=lambda row: tuple(row[name] for name in KEY))
+    with TABLE.open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    print(f"{TABLE}: {len(rows)} kernels")
+
+
+def _row(compiler, op, kernel, arch):
+    return {"compiler": compiler, "op": op, "kernel": kernel, "arch": arch}
+
+
+def _where(row):
+    return f"{row['op']}: {row['kernel']} for sm_{row['arch']}"
+
+
+def _usage(cubin):
+    """The columns behind the key of each kernel in a cubin."""
+    resources = _dump(cubin, "--dump-resource-usage")
+    fused = {
+        part.split("\n", 1)[0].strip(): len(FUSED.findall(part))
+        for part in machine_code(cubin).split("Function : ")[1:]
+    }
+    usages = {}
+    for name, text in re.findall(r"Function (\S+):\s*\n([^\n]+)", resources):
+        numbers = {k: int(v) for k, v in re.findall(r"([A-Z]+)(?:\[\d\])?:(\d+)", text)}
+        usages[name] = {
+            "registers": numbers["REG"],
+            "spills": numbers["LOCAL"],
+            "stack": numbers["STACK"],
+            "shared": numbers["SHARED"],
+            "fma": fused[name],
+        }
+    assert usages, resources
+    return usages
+
+
+def machine_code(cubin):
+    """The instructions of a cubin, in words."""
+    return _dump(cubin, "--dump-sass")
+
+
+def _dump(cubin, what):
+    """With the cuobjdump of Triton's wheel: a CUDA toolkit need not have one."""
+    import triton
+
+    tool = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "kernels.cubin"
+        path.write_bytes(cubin)
+        return _run([str(tool), what, str(path)]).stdout
+
+
+def _readable(symbol):
+    """A kernel's name and template arguments, without its namespace and parameters."""
+    name = _run(["c++filt", symbol]).stdout.strip().removeprefix("void ")
+    name = name.replace("dsr::cuda::", "").replace("(anonymous namespace)::", "")
+    depth = 0
+    for i, character in enumerate(name):
+        depth += (character == "<") - (character == ">")
+        if character == "(" and depth == 0:
+            return name[:i]
+    return name
+
+
+def _run(command, check=True):
+    return subprocess.run(command, capture_output=True, text=True, check=check)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

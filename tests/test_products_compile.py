@@ -1,0 +1,20 @@
+"""The product kernels compile for sm_80 and sm_90 within their resources, for tensor cores."""
+
+import pytest
+from kernel_resources import ARCHS, compare
+from product_variants import KINDS, PRODUCTS, product_rows
+
+MMA = {80: "mma.sync", 90: "wgmma.mma_async"}
+
+
+@pytest.mark.parametrize("arch", ARCHS)
+@pytest.mark.parametrize("op", PRODUCTS)
+def test_compiles_within_its_resources(op, arch):
+    rows, texts = product_rows(op, arch)
+    assert compare(rows) == []
+    if not op.startswith("masked"):
+        return
+    for row, text in zip(rows, texts, strict=True):
+        kind = row["kernel"].split()[1] if " " in row["kernel"] else ""
+        if kind in KINDS:  # a product; float32 under IEEE rules has no tensor cores
+            assert (MMA[arch] in text) == (kind != "fp32"), row["kernel"]

@@ -1,0 +1,72 @@
+"""Which way a product goes: what was measured decides, else a rule, and the reason is told."""
+
+import pytest
+import torch
+
+import dsr_kernels
+from dsr_kernels import routes
+from dsr_kernels.route_table import Measured
+from dsr_kernels.routes import choose_route, preferred
+
+GPU = "NVIDIA H200"
+TABLE = (
+    Measured(GPU, "masked_linear", "bfloat16", "unstructured", 16, 1 << 20, "triton", 1.3),
+    Measured(GPU, "masked_linear", "bfloat16", "unstructured", 8192, 1 << 20, "library", 0.98),
+    Measured(GPU, "masked_linear", "bfloat16", "tiles", 8192, 1 << 20, "triton-tiles", 4.2),
+    Measured("another", "masked_linear", "float16", "unstructured", 16, 1 << 20, "triton", 2.0),
+)
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    monkeypatch.setattr(routes, "MEASURED", TABLE)
+    monkeypatch.setattr(routes, "_gpu_name", lambda index: GPU)
+
+
+def ask(rows=8192, dtype=torch.bfloat16, **options):
+    options = {"device": "cuda", "elements": 1 << 20} | options
+    return choose_route("masked_linear", rows=rows, dtype=dtype, **options)
+
+
+@pytest.mark.usefixtures("measured")
+def test_the_nearest_measurement_decides():
+    assert ask(rows=30).name == "triton"
+    assert ask(rows=2000).name == "library"
+    assert "measured on NVIDIA H200 at 16 rows" in ask(rows=1).reason
+    assert ask(structure="tiles").name == "triton-tiles"
+
+
+@pytest.mark.usefixtures("measured")
+def test_nothing_measured_is_said():
+    for route in (ask(dtype=torch.float16), ask(structure="channels")):
+        assert "unmeasured on NVIDIA H200" in route.reason
+    assert ask(dtype=torch.float16, rows=16).name == "library"
+    assert ask(structure="channels").name == "triton-tiles"
+    other = choose_route("masked_conv2d", dtype=torch.bfloat16, rows=16, device="cuda")
+    assert "unmeasured" in other.reason
+
+
+@pytest.mark.usefixtures("measured")
+def test_what_triton_does_not_do_goes_to_the_library():
+    assert ask(dtype=torch.float64).name == "library"
+    assert ask(device="cpu", structure="tiles").name == "library"
+
+
+def test_a_route_is_a_backend_with_the_library_behind_it():
+    assert preferred(routes.Route("triton-tiles", "")) == ("triton", "library")
+    assert preferred(routes.Route("library", "")) == ("library",)
+
+
+def test_explain_names_the_route_and_the_reason():
+    text = dsr_kernels.explain("masked_linear", rows=16, dtype=torch.float64, device="cuda")
+    assert "route: library: the Triton kernels have no float64" in text
+    assert "route: library: on cpu the product is torch's own" in dsr_kernels.explain(
+        "masked_conv2d", rows=16
+    )
+    assert "give rows=" in dsr_kernels.explain("masked_linear")
+    assert "cuda: built only where a measurement" in dsr_kernels.explain("masked_linear")
+
+
+def test_without_a_gpu_its_name_is_not_asked_for():
+    if not torch.cuda.is_available():
+        assert "unmeasured on a GPU" in choose_route("masked_linear", device="cuda").reason

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,17 @@ from dsr.experiments import RunConfig
 
 SEEDS = range(5)
 FEW_SEEDS = range(3)
+SPARSITY = 0.98
 TASK_EPOCHS, STOP_EPOCHS, ABLATION_EPOCHS = 50, 50, 30
 STOPS = (0.0, 0.1, 0.2, 0.4, 0.6, 0.8, 0.95)
 RANDOM_START = ("static", "deepr", "set", "dsr", "sparse-momentum", "rigl")
 REDISTRIBUTIONS = ("momentum", "magnitude", "nonzeros", "none")
-GROWTHS = ("momentum", "random")
+GROWTHS: dict[str, dict[str, Any]] = {
+    "momentum": {"growth": "momentum"},
+    "momentum, cleared": {"growth": "momentum", "clear_grown": True},
+    "random": {"growth": "random"},
+}
+CONVOLUTIONAL: dict[str, Any] = {"model": "lenet-5", "init": "rescaled", "lr": 0.05, "epochs": 10}
 
 
 @dataclass(frozen=True)
@@ -33,38 +40,66 @@ class Cell:
     @property
     def folder(self) -> str:
         parts = [str(value) for value in self.keys.values() if value != "-"]
-        return "-".join([*parts, f"seed{self.config.seed}"])
+        return re.sub(r"[^\w.-]+", "-", "-".join([*parts, f"seed{self.config.seed}"]))
 
 
 def methods(out: Path) -> list[Cell]:
     """Every method at sparsity .98, from both initial allocations where it draws masks."""
-    few = ("erdos-renyi-kernel",)
-    return _method_cells(0.98, ("uniform",), SEEDS) + _drawn_cells(0.98, few, FEW_SEEDS)
+    return _method_cells(("uniform", "erdos-renyi-kernel"))
 
 
 def second_task(out: Path) -> list[Cell]:
     """The same methods on another data set."""
-    settings = {"data": "breast-cancer", "epochs": TASK_EPOCHS}
-    return _method_cells(0.98, ("uniform",), SEEDS, **settings)
+    return _method_cells(("uniform",), data="breast-cancer", epochs=TASK_EPOCHS)
+
+
+def convolutional(out: Path) -> list[Cell]:
+    """The same methods but SNIP, which diverges, on a convolutional network."""
+    rescaled = _method_cells(("uniform",), FEW_SEEDS, **CONVOLUTIONAL)
+    default = _method_cells(("uniform",), FEW_SEEDS, **CONVOLUTIONAL | {"init": "default"})
+    return [
+        plain if cell.keys["method"] in ("dense", "compressed") else cell
+        for plain, cell in zip(default, rescaled, strict=True)
+        if cell.keys["method"] != "snip"
+    ]
+
+
+def moving(out: Path) -> list[Cell]:
+    """DeepR and DSR, by what makes them move more or fewer weights."""
+    settings: list[tuple[str, str, dict[str, Any]]] = [
+        ("deepr", f"l1 {l1:g}", {"l1": l1}) for l1 in (0.0, 1e-5, 1e-4)
+    ]
+    quiet = {"temperatures": (0.0,), "temperature_starts": (0.0,)}
+    settings.append(("deepr", "l1 1e-05, no noise", {"options": quiet}))
+    settings += [
+        ("dsr", f"prune_fraction {fraction:g}", {"options": {"prune_fraction": fraction}})
+        for fraction in (0.02, 0.05, 0.1, 0.3)
+    ]
+    return [
+        Cell(
+            {"method": method, "setting": label},
+            RunConfig(method=method, sparsity=SPARSITY, seed=seed, **own),
+        )
+        for method, label, own in settings
+        for seed in FEW_SEEDS
+    ]
 
 
 def ablation(out: Path) -> list[Cell]:
     """Sparse momentum's redistribution and growth, each replaced by others."""
     return [
-        Cell(
-            {"redistribution": split, "growth": growth},
-            RunConfig(
-                method="sparse-momentum",
-                sparsity=0.98,
-                seed=seed,
-                epochs=ABLATION_EPOCHS,
-                options={"redistribution": split, "growth": growth},
-            ),
+        cell
+        for sparsity in (0.95, SPARSITY)
+        for cell in _ablation_cells(
+            sparsity, REDISTRIBUTIONS, tuple(GROWTHS), epochs=ABLATION_EPOCHS
         )
-        for split in REDISTRIBUTIONS
-        for growth in GROWTHS
-        for seed in FEW_SEEDS
     ]
+
+
+def ablation_lenet5(out: Path) -> list[Cell]:
+    """The combinations of the paper's table on a network without batch normalisation."""
+    growths = ("momentum", "random")
+    return _ablation_cells(0.95, ("momentum", "none"), growths, FEW_SEEDS, **CONVOLUTIONAL)
 
 
 def stop(out: Path) -> list[Cell]:
@@ -72,10 +107,10 @@ def stop(out: Path) -> list[Cell]:
     return [
         Cell(
             {"stop": at},
-            RunConfig(sparsity=0.98, seed=seed, epochs=STOP_EPOCHS, options={"stop": at}),
+            RunConfig(sparsity=SPARSITY, seed=seed, epochs=STOP_EPOCHS, options={"stop": at}),
         )
         for at in STOPS
-        for seed in FEW_SEEDS
+        for seed in SEEDS
     ]
 
 
@@ -91,7 +126,7 @@ def structure(out: Path) -> list[Cell]:
             for weights in ("original", "random"):
                 config = RunConfig(
                     method="static",
-                    sparsity=0.98,
+                    sparsity=SPARSITY,
                     seed=seed,
                     masks_from=str(out.parent / "methods" / source.folder),
                     structure=masks,
@@ -101,38 +136,55 @@ def structure(out: Path) -> list[Cell]:
     return cells
 
 
+COUNT_MOVED = ("methods", "moving", "ablation", "ablation-lenet-5")  # a column of their tables
 GRIDS: dict[str, Callable[[Path], list[Cell]]] = {
     "methods": methods,
     "structure": structure,
     "second-task": second_task,
+    "convolutional": convolutional,
+    "moving": moving,
     "stop": stop,
     "ablation": ablation,
+    "ablation-lenet-5": ablation_lenet5,
 }
 
 
 def _method_cells(
-    sparsity: float, distributions: tuple[str, ...], seeds: range, **settings: Any
+    distributions: tuple[str, ...], seeds: range = SEEDS, **settings: Any
 ) -> list[Cell]:
+    """Every method; those that draw their first masks from each of these allocations."""
+    varied = [("dense", "-"), ("compressed", "-"), ("snip", "-")]
+    varied += [(method, name) for name in distributions for method in RANDOM_START]
     cells = []
-    for method in ("dense", "compressed", "snip"):
-        own = {} if method == "dense" else {"sparsity": sparsity}
-        keys = {"method": method, "distribution": "-"}
+    for method, name in varied:
+        own: dict[str, Any] = {} if method == "dense" else {"sparsity": SPARSITY}
+        own |= {} if name == "-" else {"distribution": name}
+        keys = {"method": method, "distribution": name}
         cells += [
             Cell(keys, RunConfig(method=method, seed=seed, **own, **settings)) for seed in seeds
         ]
-    return cells + _drawn_cells(sparsity, distributions, seeds, **settings)
+    return cells
 
 
-def _drawn_cells(
-    sparsity: float, distributions: tuple[str, ...], seeds: range, **settings: Any
+def _ablation_cells(
+    sparsity: float,
+    splits: tuple[str, ...],
+    growths: tuple[str, ...],
+    seeds: range = SEEDS,
+    **settings: Any,
 ) -> list[Cell]:
-    """The methods that draw their first masks."""
     return [
         Cell(
-            {"method": method, "distribution": name},
-            RunConfig(method=method, sparsity=sparsity, distribution=name, seed=seed, **settings),
+            {"sparsity": sparsity, "redistribution": split, "growth": growth},
+            RunConfig(
+                method="sparse-momentum",
+                sparsity=sparsity,
+                seed=seed,
+                options={"redistribution": split, **GROWTHS[growth]},
+                **settings,
+            ),
         )
-        for name in distributions
-        for method in RANDOM_START
+        for split in splits
+        for growth in growths
         for seed in seeds
     ]

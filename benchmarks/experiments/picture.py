@@ -8,7 +8,8 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-MEASURES = ("seed", "test_accuracy", "nonzeros", "explored")
+MEASURES = ("seed", "test_accuracy", "nonzeros", "explored", "moved")
+SUMMED = ("mean", "std", "explored", "moved", "seeds")
 DPI = 150
 ROW_HEIGHT = 0.28
 
@@ -17,22 +18,25 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
     """Mean and standard deviation over the seeds, in %, a row a cell in the order of the runs.
 
     Args:
-        frame: a row a run: what is varied, then ``seed``, ``test_accuracy`` and ``explored``.
+        frame: a row a run: what is varied, then ``seed``, ``test_accuracy``, ``explored`` and
+            perhaps ``moved``, as fractions.
 
     Returns:
-        What is varied, then ``mean``, ``std``, ``explored`` (all in %) and ``seeds``.
+        What is varied, then ``mean``, ``std``, ``explored`` and perhaps ``moved`` (all in %), then
+        ``seeds``.
     """
     keys = [name for name in frame.columns if name not in MEASURES]
     groups = frame.groupby(keys, sort=False)
     accuracy = 100 * groups["test_accuracy"].agg(["mean", "std"])
-    explored = 100 * groups["explored"].mean()
-    return accuracy.assign(explored=explored, seeds=groups.size()).reset_index()
+    counted = [name for name in ("explored", "moved") if name in frame]
+    accuracy = accuracy.join(100 * groups[counted].mean())
+    return accuracy.assign(seeds=groups.size()).reset_index()
 
 
 def draw(frame: pd.DataFrame, title: str, path: Path) -> None:
     """Draw mean and standard deviation of each cell of a table, with the single runs as dots."""
     rows = summary(frame)
-    keys = [name for name in rows.columns if name not in ("mean", "std", "explored", "seeds")]
+    keys = [name for name in rows.columns if name not in SUMMED]
     labels = [", ".join(str(row[key]) for key in keys if row[key] != "-") for row in rows.iloc]
     figure = Figure(figsize=(7.2, 1.1 + ROW_HEIGHT * len(rows)), layout="constrained")
     FigureCanvasAgg(figure)

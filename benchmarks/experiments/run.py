@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.experiments.grids import GRIDS, Cell
+from benchmarks.experiments.grids import COUNT_MOVED, GRIDS, Cell
 from benchmarks.experiments.picture import draw
-from dsr.experiments.folder import RunFolder
+from dsr.experiments.folder import METRICS, RunFolder
 from dsr.experiments.workers import run_all
 
 RESULTS = Path(__file__).parents[1] / "results" / "experiments"
@@ -57,19 +57,24 @@ def run_experiment(name: str, out: Path, jobs: int | None, results: Path = RESUL
             folder, reason = next(iter(errors.items()))
             raise SystemExit(f"{name}: {len(errors)} runs failed; {folder}: {reason}")
     frame = pd.DataFrame([_row(cell, out) for cell in cells])
+    if name not in COUNT_MOVED:
+        frame = frame.drop(columns="moved")
     frame.to_csv(results / f"{name}.csv", index=False)
     draw(frame, name, results / f"{name}.png")
     print(f"{name}: {results / name}.csv", flush=True)
 
 
 def _row(cell: Cell, out: Path) -> dict[str, object]:
-    summary = RunFolder(out / cell.folder).summary()
+    folder = RunFolder(out / cell.folder)
+    summary = folder.summary()
+    rows = folder.rows(METRICS, 1, cell.config.epochs)
     return {
         **cell.keys,
         "seed": cell.config.seed,
         "test_accuracy": summary.test_accuracy,
         "nonzeros": summary.nonzeros,
         "explored": round(summary.explored, 5),
+        "moved": round(sum(row["grown"] for row in rows) / summary.nonzeros, 4),
     }
 
 

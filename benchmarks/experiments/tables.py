@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.experiments.picture import summary
+from benchmarks.experiments.picture import SUMMED, summary
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "experiments.md"
 RESULTS = Path(__file__).parents[1] / "results" / "experiments"
@@ -47,17 +47,19 @@ def table(name: str) -> str:
             list(frame.columns), [[str(value) for value in row] for row in frame.values]
         )
     rows = summary(frame)
-    keys = [column for column in rows.columns if column not in ("mean", "std", "explored", "seeds")]
+    keys = [column for column in rows.columns if column not in SUMMED]
+    counted = {"explored": 1, "moved": 0} if "moved" in rows else {"explored": 1}
     lines = [
         [
             *(str(row[key]) for key in keys),
             f"{row['mean']:.1f} ± {row['std']:.1f}",
-            f"{row['explored']:.1f}",
+            *(f"{row[name]:.{digits}f}" for name, digits in counted.items()),
             str(int(row["seeds"])),
         ]
         for row in rows.iloc
     ]
-    return _markdown([*keys, "test accuracy, %", "explored, %", "seeds"], lines)
+    heads = [f"{name}, %" for name in ("test accuracy", *counted)]
+    return _markdown([*keys, *heads, "seeds"], lines)
 
 
 def _markdown(head: list[str], rows: list[list[str]]) -> str:

@@ -22,10 +22,10 @@ from training_run import METHODS, folder_content
 import dsr
 import dsr_kernels
 
-RUNS = 500
+RUNS = 750
 SETTINGS = hypothesis.settings(
     max_examples=-(-RUNS // len(METHODS)),
-    stateful_step_count=8,
+    stateful_step_count=12,
     derandomize=True,
     database=None,
     deadline=None,

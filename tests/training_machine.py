@@ -30,8 +30,9 @@ class TrainingMachine(RuleBasedStateMachine):
         fused=st.booleans(),
         strict=st.booleans(),
         seed=st.sampled_from((0, 3, 2**64 - 1)),
+        steps=st.integers(0, 5),
     )
-    def start(self, optimizer, net, fused, strict, seed):
+    def start(self, optimizer, net, fused, strict, seed, steps):
         if self.method.startswith("sparse-momentum") and optimizer in WITHOUT_MOMENTUM:
             optimizer = "momentum"
         self.run = Run(self.method, optimizer, net, fused and optimizer in FUSED, strict, seed)
@@ -39,6 +40,8 @@ class TrainingMachine(RuleBasedStateMachine):
         self.per_layer = self.counts()
         self.checkpoints = dsr.Checkpoints(self.folder, keep=2)
         self.saves, self.saved, self.remembered = 0, None, None
+        for _ in range(steps):
+            self.advance()
 
     def counts(self):
         """Active units of each layer."""

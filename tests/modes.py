@@ -19,8 +19,8 @@ def scaled(number):
     if FEW:
         return FEWEST
     if INTERPRETED:
-        return max(FEWEST, number // 25)
-    return max(FEWEST, number // 5) if EMULATED or DEVICE == "cuda" else number
+        return max(FEWEST, number // 100)
+    return max(FEWEST, number // 20) if EMULATED or DEVICE == "cuda" else number
 
 
 def part_of(items):

@@ -4,6 +4,7 @@ import oracle
 import pytest
 import torch
 from op_cases import Case, bits_of, padding_is_zero, seeds
+from wide_nets import NETS, WideNet, same
 
 import dsr_kernels
 from dsr_kernels import BitMask, SparseLayout, grow_largest_
@@ -93,3 +94,19 @@ def test_over_all_layers_the_count_is_shared(backend, device):
         )
     assert grown.tolist() == [1, 1]
     assert bits_of(mask) == [[False, True], [True, False, False]]
+
+
+@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize(("per_layer", "fraction"), [(True, 0.1), (False, 0.1), (True, 0.3)])
+def test_wide_nets_as_the_reference(name, per_layer, fraction, backend, device):
+    net = WideNet(name, device)
+    previous = net.mask(sparsity=0.2)
+    mask = BitMask(net.layout, previous.words & net.mask(sparsity=0.2).words)
+    counts = net.counts(fraction, per_layer)
+    results = []
+    for run in (backend, "reference"):
+        words = mask.clone()
+        with dsr_kernels.backend(run):
+            grown = grow_largest_(words, previous, net.tensors(), counts, per_layer=per_layer)
+        results.append([grown, words.words])
+    assert same(*results)

@@ -6,6 +6,7 @@ import oracle
 import pytest
 import torch
 from op_cases import Case, lists, seeds
+from wide_nets import NETS, WideNet, same
 
 import dsr_kernels
 from dsr_kernels import BitMask, LayerShape, SparseLayout, kth_magnitude
@@ -141,3 +142,16 @@ def test_16_bit_values_are_upcast(dtype, backend, device):
             [tensor], BitMask.ones(layout, device), torch.tensor([2], device=device)
         )
     assert select.tolist() == [[TWO, 1]]
+
+
+@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize(("per_layer", "largest"), [(True, True), (False, False), (False, True)])
+def test_wide_nets_as_the_reference(name, per_layer, largest, backend, device):
+    net = WideNet(name, device)
+    mask, k = net.mask(sparsity=0.6), net.counts(0.2, per_layer)
+    options = {"active": not largest, "largest": largest, "per_layer": per_layer}
+    results = []
+    for run in (backend, "reference"):
+        with dsr_kernels.backend(run):
+            results.append(kth_magnitude(net.tensors(), mask, k, **options))
+    assert same(*results)

@@ -91,3 +91,19 @@ def test_a_kernel_slice_is_refused(backend, device):
     text = r"mask: expected units of single elements.*got units of 9 elements in layer 1"
     with dsr_kernels.backend(backend), pytest.raises(ValueError, match=text):
         prune_sign_flips_(weights, *masks)
+
+
+def test_layers_of_several_dtypes_that_start_anywhere(backend, device):
+    mask = BitMask.ones(SparseLayout.of_elements([300] * 3), device)
+    positive, negative = mask.clone(), BitMask.zeros(mask.layout, device)
+    values = torch.where(torch.arange(301) % 3 == 0, -0.5, 0.5)
+    weights = [
+        values.to(device, dtype)[1:] for dtype in (torch.float32, torch.bfloat16, torch.float16)
+    ]
+    with dsr_kernels.backend(backend):
+        counts = prune_sign_flips_(weights, mask, positive, negative)
+    assert lists(counts) == [[100] * 3, [200] * 3, [0] * 3]
+    for weight in weights:
+        assert torch.equal(weight.cpu().float(), values[1:].clamp(min=0))
+    assert bits_of(mask) == bits_of(positive) == [(values[1:] > 0).tolist()] * 3
+    assert not negative.words.any()

@@ -4,6 +4,7 @@ import oracle
 import pytest
 import torch
 from op_cases import Case, bits_of, lists, padding_is_zero, same_values, seeds
+from wide_nets import NETS, WideNet, same
 
 import dsr_kernels
 from dsr_kernels import BitMask, SparseLayout, kth_magnitude, prune_smallest_
@@ -86,17 +87,18 @@ def test_over_all_layers_the_weakest_go_wherever_they_are(backend, device):
 
 
 def test_it_prunes_what_kth_magnitude_selects(backend, device):
+    units, wanted = 1500, 431
     generator = torch.Generator().manual_seed(0)
-    values = torch.randn(5000, generator=generator).half().float().to(device)
-    mask = BitMask.ones(SparseLayout.of_elements([5000]), device)
-    k = torch.tensor([1234], device=device)
+    values = torch.randn(units, generator=generator).half().float().to(device)
+    mask = BitMask.ones(SparseLayout.of_elements([units]), device)
+    k = torch.tensor([wanted], device=device)
     with dsr_kernels.backend(backend):
         select, _, _ = kth_magnitude([values], mask, k)
         prune_smallest_([values.clone()], mask, k)
     cut, tie = select[0].tolist()
     keys = values.abs().view(torch.int32)
-    selected = (keys < cut) | ((keys == cut) & (torch.arange(5000, device=device) < tie))
-    assert int(selected.sum()) == 1234
+    selected = (keys < cut) | ((keys == cut) & (torch.arange(units, device=device) < tie))
+    assert int(selected.sum()) == wanted
     assert torch.equal(mask.to_bools()[0], ~selected)
 
 
@@ -112,3 +114,17 @@ def test_the_oracle_orders_by_magnitude_and_index():
     keys = [oracle.float_key(value) for value in (2.0, NAN, -1.0, 1.0)]
     assert oracle.in_order(keys, range(4), largest=False) == [2, 3, 0, 1]
     assert oracle.in_order(keys, range(4), largest=True) == [0, 2, 3, 1]
+
+
+@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("per_layer", [True, False])
+def test_wide_nets_as_the_reference(name, per_layer, backend, device):
+    net = WideNet(name, device)
+    mask, k = net.mask(sparsity=0.6), net.counts(0.2, per_layer)
+    results = []
+    for run in (backend, "reference"):
+        tensors, words = net.tensors(), mask.clone()
+        with dsr_kernels.backend(run):
+            counts = prune_smallest_(tensors, words, k, per_layer=per_layer, keep_one=True)
+        results.append([*counts, words.words, *tensors])
+    assert same(*results)

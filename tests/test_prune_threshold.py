@@ -4,6 +4,7 @@ import oracle
 import pytest
 import torch
 from op_cases import Case, bits_of, lists, padding_is_zero, same_values, seeds
+from wide_nets import NETS, WideNet, same
 
 import dsr_kernels
 from dsr_kernels import BitMask, SparseLayout, prune_threshold_
@@ -94,3 +95,18 @@ def test_the_result_is_the_same_twice(backend, device):
             counts = prune_threshold_(tensors, mask, torch.tensor([0.4], device=device))
         results.append((lists(counts), bits_of(mask)))
     assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("threshold", [0.3, 100.0])
+def test_wide_nets_as_the_reference(name, threshold, backend, device):
+    net = WideNet(name, device)
+    mask = net.mask(sparsity=0.6)
+    limit = torch.tensor([threshold], device=device)
+    results = []
+    for run in (backend, "reference"):
+        tensors, words = net.tensors(), mask.clone()
+        with dsr_kernels.backend(run):
+            counts = prune_threshold_(tensors, words, limit)
+        results.append([*counts, words.words, *tensors])
+    assert same(*results)

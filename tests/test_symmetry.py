@@ -23,7 +23,7 @@ SHARED = {
     "csrc/cuda": {"device", "order_search", "order_ties"},
     "dsr_kernels/triton_kernels": {
         *("__init__", "bijection", "bits", "elements", "finish", "philox", "places", "pointers"),
-        *("digits", "prune_pass", "ranks", "search", "ties"),
+        *("digits", "prune_pass", "ranks", "search", "ties", "zeroing"),
         *("tuning", "units", "conv_kernels", "product_tuning", "tile_lists", "weight_tiles"),
         "packed_blocks",
     },

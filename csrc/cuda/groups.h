@@ -31,8 +31,9 @@ __device__ void zero_group(T* data, const LayerShape& shape, int64_t unit) {
   for (int64_t u = 0; u < shape.unit_size; ++u) data[place.first + u * place.stride] = T{0};
 }
 
-// Partial sums p, p + half, p + 2 half, ... folded as common/keys.h says; leaf(p) gives one. Written
-// so that few of them are alive at a time. Those beyond the group are +0, which changes no sum.
+// Partial sums p, p + half, p + 2 half, ... folded as common/keys.h says; leaf(p) gives one.
+// Written so that few of them are alive at a time. Those beyond the group are +0, which changes no
+// sum.
 template <int p, int half, typename Leaf>
 __device__ float fold_partial_sums(const Leaf& leaf) {
   if constexpr (half == kPartialSums) {
@@ -50,9 +51,8 @@ __device__ uint32_t thread_group_key(const typename Type::Stored* data, const La
   const GroupPlace place = group_place(shape, unit);
   const typename Type::Stored* first = data + place.first;
   const int size = static_cast<int>(shape.unit_size);
-  const float sum = fold_partial_sums<0, 1>([&](int p) {
-    return p < size ? float_of(Type::magnitude(first[p * place.stride])) : 0.0f;
-  });
+  const float sum = fold_partial_sums<0, 1>(
+      [&](int p) { return p < size ? float_of(Type::magnitude(first[p * place.stride])) : 0.0f; });
   return key_of(bits_of(sum * reciprocal));
 }
 

@@ -25,29 +25,29 @@ struct Growth {
 
 // Sets the bits of the selected units of a chunk. Returns this thread's count of them.
 template <typename Reader>
-__device__ int64_t set_selected(const Reader& reader, const Span& span,
-                                const Candidates& candidates, const Search& search,
-                                uint32_t* layer_words) {
-  int64_t count = 0;
+__device__ int set_selected(const Reader& reader, const Span& span, const Candidates& candidates,
+                            const Search& search, uint32_t* layer_words) {
+  int count = 0;
   const int64_t tie = search.tie - candidates.base(span);
   const auto wanted = [&](int64_t index) { return candidates.in_word(span, index); };
   visit_strips(reader, span, wanted,
-               [&](int64_t first, uint32_t, uint32_t bits, const uint32_t(&keys)[kStrip]) {
-    uint32_t orders[kStrip];
-    candidates.order(reader, span, first, keys, orders);
-    const int ties = static_cast<int>(max(int64_t{0}, min(tie - first, kWarpUnits)));
-    uint32_t selected = 0;
+               [&](int64_t first, uint32_t, uint32_t bits, const uint32_t (&magnitudes)[kStrip]) {
+                 uint32_t orders[kStrip];
+                 candidates.order(reader, span, first, magnitudes, orders);
+                 const int ties = static_cast<int>(max(int64_t{0}, min(tie - first, kWarpUnits)));
+                 uint32_t selected = 0;
 #pragma unroll
-    for (int j = 0; j < kStrip; ++j) {
-      const bool tied = orders[j] == search.order && reader.place(j) < ties;
-      selected |= static_cast<uint32_t>(orders[j] < search.order || tied) << j;
-    }
-    selected &= bits;
-    count += __popc(selected);
-    const uint32_t word = reader.gather(selected);
-    const int64_t index = word_of_lane(first);
-    if (word) store_word(layer_words, index, layer_words[index] | word);
-  });
+                 for (int j = 0; j < kStrip; ++j) {
+                   const bool tied = orders[j] == search.order && reader.place(j) < ties;
+                   selected |= static_cast<uint32_t>(orders[j] < search.order || tied) << j;
+                 }
+                 selected &= bits;
+                 if (!__any_sync(kAllLanes, selected)) return;
+                 count += __popc(selected);
+                 const uint32_t word = reader.gather(selected);
+                 const int64_t index = word_of_lane(first);
+                 if (word) store_word(layer_words, index, layer_words[index] | word);
+               });
   return count;
 }
 
@@ -60,9 +60,8 @@ __global__ void __launch_bounds__(kStripThreads, kStripBlocks)
   const Search search = growth.searches[candidates.group(span)];
   int64_t count = 0;
   if (search.tie != 0) {
-    with_keys(span, [&](const auto& reader) {
-      count = set_selected(reader, span, candidates, search,
-                           growth.words + span.shape.word_offset);
+    with_magnitudes(span, [&](const auto& reader) {
+      count = set_selected(reader, span, candidates, search, growth.words + span.shape.word_offset);
     });
   }
   count = sum_of_block(count);

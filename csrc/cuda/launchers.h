@@ -52,8 +52,8 @@ void allocate_growth(const Buffer& threshold, const Buffer& pruned, const Buffer
                      const Buffer& scratch, uintptr_t stream);
 
 void layer_mean(const std::vector<Buffer>& tensors, const Buffer& words, const Buffer& table,
-                const Buffer& mean, const ChunkPlan& plan, const Buffer& counters, const Buffer& sums,
-                uintptr_t stream);
+                const Buffer& mean, const ChunkPlan& plan, const Buffer& counters,
+                const Buffer& sums, uintptr_t stream);
 
 void prune_sign_flips(const std::vector<Buffer>& weights, const Buffer& words,
                       const Buffer& positive, const Buffer& negative, const Buffer& table,

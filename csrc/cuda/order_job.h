@@ -23,11 +23,11 @@ struct Job {
   int64_t layers;
   int64_t all_chunks;
   const int64_t* k;
-  Search* searches;     // [groups]
-  LayerData* places;    // [layers]
-  uint32_t* bins;       // [groups, kBins], 0 between the launches
-  int32_t* counters;    // [groups], likewise
-  int32_t* ties;        // [chunks]
+  Search* searches;   // [groups]
+  LayerData* places;  // [layers]
+  uint32_t* bins;     // [groups, kBins], 0 between the launches
+  int32_t* counters;  // [groups], likewise
+  int32_t* ties;      // [chunks]
   CutOutputs outputs;
 
   __device__ int64_t first_chunk(const Span& span) const {

@@ -50,21 +50,26 @@ __device__ void count_digits(const uint32_t (&digits)[kStrip], uint32_t bits, ui
 template <typename Reader>
 __device__ void count_chunk(const Reader& reader, const Span& span, const Candidates& candidates,
                             Digit digit, uint32_t found, uint32_t* bins) {
+  // Orders in question are `range` at most above the lowest.
+  const uint32_t range = ~0u >> (32 - digit.shift - digit.bits);
+  const uint32_t lowest = found * range + found;
+  const bool skip_nan = candidates.among == Among::kActiveNumbers;
   const auto wanted = [&](int64_t index) { return candidates.in_word(span, index); };
   visit_strips(reader, span, wanted,
-               [&](int64_t first, uint32_t, uint32_t bits, const uint32_t(&keys)[kStrip]) {
-    uint32_t orders[kStrip];
-    candidates.order(reader, span, first, keys, orders);
-    uint32_t digits[kStrip];
+               [&](int64_t first, uint32_t, uint32_t bits, const uint32_t (&magnitudes)[kStrip]) {
+                 uint32_t orders[kStrip];
+                 candidates.order(reader, span, first, magnitudes, orders);
+                 uint32_t counted = 0;
+                 uint32_t digits[kStrip];
 #pragma unroll
-    for (int j = 0; j < kStrip; ++j) {
-      const bool nan = candidates.among == Among::kActiveNumbers && keys[j] == kNanKey;
-      const uint32_t upper = orders[j] >> digit.shift;
-      digits[j] = upper & ((1u << digit.bits) - 1);
-      if (nan || upper >> digit.bits != found) bits &= ~(1u << j);
-    }
-    count_digits(digits, bits, bins);
-  });
+                 for (int j = 0; j < kStrip; ++j) {
+                   const uint32_t above = orders[j] - lowest;
+                   const bool in_question = above <= range && !(skip_nan && orders[j] == kNanKey);
+                   counted |= static_cast<uint32_t>(in_question) << j;
+                   digits[j] = above >> digit.shift;
+                 }
+                 count_digits(digits, bits & counted, bins);
+               });
 }
 
 // What kth_magnitude says of a group as soon as its candidates are counted.
@@ -141,7 +146,7 @@ __global__ void __launch_bounds__(kStripThreads, kStripBlocks)
   }
   for (int bin = threadIdx.x; bin < kBins; bin += kStripThreads) bins[bin] = 0;
   __syncthreads();
-  with_keys(span, [&](const auto& reader) {
+  with_magnitudes(span, [&](const auto& reader) {
     count_chunk(reader, span, job.candidates, digit, found, bins);
   });
   __syncthreads();

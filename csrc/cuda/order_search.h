@@ -51,31 +51,27 @@ struct Candidates {
   const uint32_t* previous;  // units active in it come behind all others; null: none
 
   __device__ int64_t group(const Span& span) const { return per_layer ? span.layer : 0; }
-  __device__ int64_t base(const Span& span) const {
-    return per_layer ? 0 : span.shape.unit_offset;
-  }
+  __device__ int64_t base(const Span& span) const { return per_layer ? 0 : span.shape.unit_offset; }
 
   // A mask word's worth of candidates, of which kActiveNumbers still leaves out NaNs.
   __device__ uint32_t in_word(const Span& span, int64_t index) const {
     const uint32_t active = words[span.shape.word_offset + index];
-    if (among != Among::kInactive) return active;
-    return ~active & unit_bits(index, span.shape.units());
+    return among == Among::kInactive ? ~active & unit_bits(index, span.end) : active;
   }
 
-  // Turns the keys that visit_strips() gives into orders. All lanes of a warp call it together.
+  // Turns the magnitudes that visit_strips() gives into orders. All lanes of a warp together.
   template <typename Reader>
   __device__ void order(const Reader& reader, const Span& span, int64_t first,
-                        const uint32_t (&keys)[kStrip], uint32_t (&orders)[kStrip]) const {
-    uint32_t later = 0;
-    if (previous != nullptr) {
-      const int64_t index = word_of_lane(first);
-      const bool inside = index * kWordBits < span.end;
-      later = reader.spread(inside ? previous[span.shape.word_offset + index] : 0);
-    }
+                        const uint32_t (&magnitudes)[kStrip], uint32_t (&orders)[kStrip]) const {
 #pragma unroll
-    for (int j = 0; j < kStrip; ++j) {
-      orders[j] = order_of_key(keys[j], largest) | (later >> j & 1u) * kLaterOrder;
-    }
+    for (int j = 0; j < kStrip; ++j) orders[j] = order_of_key(key_of(magnitudes[j]), largest);
+    if (previous == nullptr) return;
+    const int64_t index = word_of_lane(first);
+    const bool inside = index < words_for(span.end);
+    const uint32_t word = inside ? previous[span.shape.word_offset + index] : 0;
+    const uint32_t later = reader.spread(word);
+#pragma unroll
+    for (int j = 0; j < kStrip; ++j) orders[j] |= (later >> j & 1u) * kLaterOrder;
   }
 };
 

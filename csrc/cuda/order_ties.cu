@@ -15,23 +15,25 @@ namespace {
 
 // Marks the chunk's candidates of the order sought: a bit a unit. Returns how many they are.
 __device__ int mark_ties(const Span& span, const Candidates& candidates, uint32_t sought,
-                             uint32_t* tied) {
+                         uint32_t* tied) {
   const auto wanted = [&](int64_t index) { return candidates.in_word(span, index); };
   int count = 0;
-  with_keys(span, [&](const auto& reader) {
+  with_magnitudes(span, [&](const auto& reader) {
     visit_strips(reader, span, wanted,
-                 [&](int64_t first, uint32_t, uint32_t bits, const uint32_t(&keys)[kStrip]) {
-      uint32_t orders[kStrip];
-      candidates.order(reader, span, first, keys, orders);
-      uint32_t equal = 0;
+                 [&](int64_t first, uint32_t, uint32_t bits, const uint32_t (&magnitudes)[kStrip]) {
+                   uint32_t orders[kStrip];
+                   candidates.order(reader, span, first, magnitudes, orders);
+                   uint32_t equal = 0;
 #pragma unroll
-      for (int j = 0; j < kStrip; ++j) equal |= static_cast<uint32_t>(orders[j] == sought) << j;
-      equal &= bits;
-      count += __popc(equal);
-      const uint32_t word = reader.gather(equal);
-      const int64_t index = word_of_lane(first);
-      if (index * kWordBits < span.end) store_word(tied, index - span.begin / kWordBits, word);
-    });
+                   for (int j = 0; j < kStrip; ++j)
+                     equal |= static_cast<uint32_t>(orders[j] == sought) << j;
+                   equal &= bits;
+                   count += __popc(equal);
+                   const uint32_t word = reader.gather(equal);
+                   const int64_t index = word_of_lane(first);
+                   if (index * kWordBits < span.end)
+                     store_word(tied, index - span.begin / kWordBits, word);
+                 });
   });
   return sum_of_block(count);
 }

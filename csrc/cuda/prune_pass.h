@@ -90,20 +90,20 @@ __device__ PruneCounts clear_selected(const Reader& reader, const Span& span, co
                                       uint32_t* layer_words, uint32_t* gone) {
   int pruned = 0, active_before = 0, nonfinite = 0;
   const auto active_word = [&](int64_t index) { return layer_words[index]; };
-  visit_strips(reader, span, active_word,
-               [&](int64_t first, uint32_t word, uint32_t active,
-                   const uint32_t(&magnitudes)[kStrip]) {
-    active_before += __popc(active);
-    nonfinite += count_nonfinite(active, magnitudes);
-    const uint32_t selected = active & selected_units<kTies>(reader, cut, first, magnitudes);
-    if (!__any_sync(kAllLanes, selected)) return;
-    pruned += __popc(selected);
-    const uint32_t gone_word = reader.gather(selected);
-    const int64_t index = word_of_lane(first);
-    if (gone_word == 0) return;
-    store_word(gone, index - span.begin / kWordBits, gone_word);
-    store_word(layer_words, index, word & ~gone_word);
-  });
+  visit_strips(
+      reader, span, active_word,
+      [&](int64_t first, uint32_t word, uint32_t active, const uint32_t (&magnitudes)[kStrip]) {
+        active_before += __popc(active);
+        nonfinite += count_nonfinite(active, magnitudes);
+        const uint32_t selected = active & selected_units<kTies>(reader, cut, first, magnitudes);
+        if (!__any_sync(kAllLanes, selected)) return;
+        pruned += __popc(selected);
+        const uint32_t gone_word = reader.gather(selected);
+        const int64_t index = word_of_lane(first);
+        if (gone_word == 0) return;
+        store_word(gone, index - span.begin / kWordBits, gone_word);
+        store_word(layer_words, index, word & ~gone_word);
+      });
   return PruneCounts::of(pruned, active_before - pruned, nonfinite);
 }
 

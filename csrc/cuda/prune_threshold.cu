@@ -26,8 +26,8 @@ void prune_threshold(const std::vector<Buffer>& weights, const Buffer& words, co
                      const Buffer& threshold, bool zero, const Buffer& pruned,
                      const Buffer& surviving, const Buffer& nonfinite, const ChunkPlan& plan,
                      const Buffer& counters, const Buffer& partials, uintptr_t stream) {
-  prune("prune_threshold_", weights, words, table, plan,
-        BelowThreshold{threshold.as<uint32_t>()}, zero, /*keep_one=*/true,
+  prune("prune_threshold_", weights, words, table, plan, BelowThreshold{threshold.as<uint32_t>()},
+        zero, /*keep_one=*/true,
         {partials.as<uint64_t>(), counters.as<int32_t>(), pruned.as<int64_t>(),
          surviving.as<int64_t>(), nonfinite.as<int64_t>()},
         stream);

@@ -22,16 +22,13 @@ from dsr_kernels.chunks import chunks
 from dsr_kernels.triton_kernels.bits import popcount
 from dsr_kernels.triton_kernels.finish import is_last
 from dsr_kernels.triton_kernels.pointers import dtype_code, has_groups, layer_table
-from dsr_kernels.triton_kernels.ranks import LOW, STATE, TIE
+from dsr_kernels.triton_kernels.ranks import STATE, TIE
 from dsr_kernels.triton_kernels.tuning import tuning
 from dsr_kernels.triton_kernels.units import (
-    FLOAT32,
     GROUP_UNITS,
     INF_KEY,
-    MIXED,
     NAN_KEY,
     WORD,
-    first_elements,
     load_words,
     pack,
     read_chunk,
@@ -39,75 +36,23 @@ from dsr_kernels.triton_kernels.units import (
     unit_keys,
     unpack,
 )
+from dsr_kernels.triton_kernels.zeroing import (
+    CELLS,
+    best_place,
+    finish_layer,
+    unit_of,
+    zero_place,
+    zero_tile,
+)
 from dsr_kernels.workspace import counters
 
-# A layer's row of counters: arrivals; pruned << 32 | surviving; non-finite; its best place.
-CELLS = tl.constexpr(4)
 FIELD = tl.constexpr(20)  # bits for each of three counts of one chunk
 MASK = tl.constexpr((1 << 20) - 1)
-ROWS = tl.constexpr(4)  # elements of a unit that are zeroed together
-PLACES = tl.constexpr(128)  # places the last program looks at together
 
 
 @triton.jit
 def _popcount(words):
     return popcount(words.to(tl.uint32, bitcast=True)).to(tl.int64)
-
-
-@triton.jit
-def _best_place(keys, gone, begin, WORDS: tl.constexpr):
-    """Of the units ``gone``, the first of largest key, as key << 32 | (unit ^ LOW), or 0.
-
-    Such places order units by key and, among equal keys, the lowest unit last.
-    """
-    candidates = tl.where(gone, keys, -1)
-    largest = tl.max(tl.max(candidates, axis=1), axis=0)
-    tied = tl.where(candidates == largest, tile_numbers(WORDS), WORDS * WORD)
-    unit = begin + tl.min(tl.min(tied, axis=1), axis=0)
-    return tl.where(largest < 0, 0, (largest.to(tl.int64) << 32) | (unit ^ LOW))
-
-
-@triton.jit
-def _unit_of(place):
-    return (place & LOW) ^ LOW
-
-
-@triton.jit
-def _store_zeros(chunk, start, offsets, chosen, DTYPE: tl.constexpr):
-    if (chunk.code == FLOAT32) if DTYPE == MIXED else (DTYPE == FLOAT32):
-        tl.store(chunk.data.to(tl.pointer_type(tl.int32)) + start + offsets, 0, mask=chosen)
-    else:
-        tl.store(chunk.data.to(tl.pointer_type(tl.int16)) + start + offsets, 0, mask=chosen)
-
-
-@triton.jit
-def _zero_units(chunk, units, chosen, GROUPS: tl.constexpr, DTYPE: tl.constexpr):
-    """+0.0 to all elements of some units; ``units`` and ``chosen`` are [1, any]."""
-    if GROUPS:
-        first = first_elements(chunk, units)
-        for row in range(0, chunk.unit_size, ROWS):
-            element = row + tl.arange(0, ROWS).to(tl.int64)[:, None]
-            inside = chosen & (element < chunk.unit_size)
-            _store_zeros(chunk, 0, first + element * chunk.inner, inside, DTYPE)
-    else:
-        _store_zeros(chunk, 0, units, chosen, DTYPE)
-
-
-@triton.jit
-def _zero_place(chunk, place, GROUPS: tl.constexpr, DTYPE: tl.constexpr):
-    if place != 0:
-        one = tl.full([1, 1], 1, tl.int64)
-        _zero_units(chunk, one * _unit_of(place), one == 1, GROUPS, DTYPE)
-
-
-@triton.jit
-def _zero_tile(chunk, begin, gone, GROUPED: tl.constexpr, WORDS: tl.constexpr, DTYPE: tl.constexpr):
-    numbers = tile_numbers(WORDS)
-    if GROUPED:
-        units = begin + tl.reshape(numbers, [1, WORDS * WORD])
-        _zero_units(chunk, units, tl.reshape(gone, [1, WORDS * WORD]), True, DTYPE)
-    else:
-        _store_zeros(chunk, begin, numbers, gone, DTYPE)
 
 
 @triton.jit
@@ -152,6 +97,8 @@ def _prune_tile(
     gone_words = pack(gone)
     left_words = words & ~gone_words
     words_at = chunk.word_offset + begin // WORD + tl.arange(0, WORDS)
+    # Where threads hold copies of a word, all of them must have loaded it before one stores it.
+    tl.debug_barrier()
     tl.store(words_ptr + words_at, left_words, mask=gone_words != 0)
 
     nonfinite = tl.sum((active & (keys >= INF_KEY)).to(tl.int32), axis=1).to(tl.int64)
@@ -161,15 +108,15 @@ def _prune_tile(
         lost = kept
         kept = kept * 0
         if ((counts >> FIELD) & MASK) == 0:
-            best = _best_place(keys, gone, begin, WORDS)
-            unit = (_unit_of(best) - begin).to(tl.int32)
+            best = best_place(keys, gone, begin, WORDS)
+            unit = (unit_of(best) - begin).to(tl.int32)
             gone &= (best == 0) | (tile_numbers(WORDS) != unit)
             kept = tl.maximum(lost, best)
             lost = tl.minimum(lost, best)
         if ZERO:
-            _zero_place(chunk, lost, GROUPED, DTYPE)
+            zero_place(chunk, lost, GROUPED, DTYPE)
     if ZERO:
-        _zero_tile(chunk, begin, gone, GROUPED, WORDS, DTYPE)
+        zero_tile(chunk, begin, gone, GROUPED, WORDS, DTYPE)
     return counts, kept
 
 
@@ -192,67 +139,6 @@ def _prune_groups(
             TIES, ZERO, KEEP_ONE, True, GROUP_UNITS // WORD, DTYPE,
         )  # fmt: skip
     return counts, kept
-
-
-@triton.jit
-def _settle_places(
-    chunk,
-    words_ptr,
-    kept_ptr,
-    first,
-    last,
-    spared,
-    ZERO: tl.constexpr,
-    GROUPS: tl.constexpr,
-    DTYPE: tl.constexpr,
-):
-    """Zeroes the units that chunks left to the last program, but for ``spared``."""
-    if ZERO:
-        for at in range(first, last, PLACES):
-            numbers = at + tl.arange(0, PLACES)
-            inside = numbers < last
-            places = tl.load(kept_ptr + numbers, mask=inside, other=0, cache_modifier=".cg")
-            chosen = (places != 0) & (places != spared)
-            _zero_units(chunk, _unit_of(places)[None, :], chosen[None, :], GROUPS, DTYPE)
-    if spared != 0:
-        unit = _unit_of(spared)
-        bit = tl.full([], 1, tl.int32) << (unit % WORD).to(tl.int32)
-        tl.atomic_or(words_ptr + chunk.word_offset + unit // WORD, bit)
-
-
-@triton.jit
-def _finish_layer(
-    chunk,
-    words_ptr,
-    cell_ptr,
-    kept_ptr,
-    pruned_ptr,
-    surviving_ptr,
-    nonfinite_ptr,
-    first,
-    last,
-    ZERO: tl.constexpr,
-    KEEP_ONE: tl.constexpr,
-    GROUPS: tl.constexpr,
-    DTYPE: tl.constexpr,
-):
-    """Writes the layer's outputs and sets its counters back to 0."""
-    both = tl.load(cell_ptr + 1, cache_modifier=".cg")
-    pruned = (both >> 32) & LOW
-    surviving = both & LOW
-    if KEEP_ONE:
-        best = tl.load(cell_ptr + 3, cache_modifier=".cg")
-        if best != 0:
-            spared = tl.where(surviving == 0, best, 0)
-            _settle_places(chunk, words_ptr, kept_ptr, first, last, spared, ZERO, GROUPS, DTYPE)
-            pruned -= (spared != 0).to(tl.int64)
-            surviving += (spared != 0).to(tl.int64)
-        tl.store(cell_ptr + 3, 0)
-    tl.store(pruned_ptr + chunk.layer, pruned)
-    tl.store(surviving_ptr + chunk.layer, surviving)
-    tl.store(nonfinite_ptr + chunk.layer, tl.load(cell_ptr + 2, cache_modifier=".cg"))
-    tl.store(cell_ptr + 1, 0)
-    tl.store(cell_ptr + 2, 0)
 
 
 @triton.jit
@@ -299,7 +185,7 @@ def prune_kernel(
     first = tl.load(chunk_first_ptr + chunk.layer)
     last = tl.load(chunk_first_ptr + chunk.layer + 1)
     if is_last(cell_ptr, last - first):
-        _finish_layer(
+        finish_layer(
             chunk, words_ptr, cell_ptr, kept_ptr, pruned_ptr, surviving_ptr, nonfinite_ptr,
             first, last, ZERO, KEEP_ONE, GROUPS, DTYPE,
         )  # fmt: skip

@@ -43,8 +43,8 @@ test-tritons: $(BUILT)  ## run the Triton tests with the oldest Triton supported
 		PYTHONPATH=build/$$triton $(BIN)/python -m pytest -n $(WORKERS) $(TRITON_TESTS) || exit 1; \
 	done
 
-kernel-resources: $(BUILT)  ## compile every GPU kernel and write down what it takes
-	@PYTHONPATH=tests $(BIN)/python tests/kernel_resources.py
+kernel-resources: $(BUILT)  ## compile every GPU kernel, or OPS="..", and write down what it takes
+	@$(BIN)/python tests/kernel_resources.py $(OPS)
 
 coverage: $(BUILT)  ## run the tests and report what they reach; fails where that is too little
 	@$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=

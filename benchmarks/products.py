@@ -76,16 +76,7 @@ def case(
         masked: ``masked(layer, weight, weight_is_masked)`` is our product.
         more: further ways that people take, by name.
     """
-    expected = step(layers, lambda layer, w: layer.function(layer.x, w), dense=True)
-
-    def check(results: Any) -> None:
-        for i, (result, truth) in enumerate(zip(results, expected, strict=True)):
-            layer, kind = layers[i // 3], i % 3
-            if kind == 2:
-                truth, result = (t.masked_fill(~layer.flags, 0) for t in (truth, result))
-            scale = truth.abs().max().clamp(min=1e-6)
-            error = ((result - truth).abs().max() / scale).item() if truth.numel() else 0.0
-            require(error < TOLERANCE[p.net.dtype], f"layer {layer.number}: off by {error}")
+    check = checking(p, layers)
 
     def multiplied(layer: Layer, weight: Tensor) -> Tensor:
         return layer.function(layer.x, weight * layer.factor)
@@ -107,13 +98,53 @@ def case(
             "torch.compile of w * mask", "compiled", lambda: step(layers, compiled), None, check
         ),
         *(Provider(name, "eager", run, None, check) for name, run in (more or {}).items()),
-        Provider(
-            "pre-masked dense",
-            "dense",
-            lambda: step(layers, lambda la, w: la.function(la.x, w), dense=True),
-        ),
+        _dense(layers),
     ]
     return p.case(op, 0, providers)
+
+
+def packed_case(
+    op: str,
+    p: Problem,
+    layers: Sequence[Layer],
+    ours_run: Callable[[], list[Tensor]],
+    more: Mapping[str, Callable[[], list[Tensor]]],
+) -> Case:
+    """Ours, what people do today by name, and dense; the gradient is that of the packed values."""
+    check = checking(p, layers, packed=True)
+    providers = [
+        *ours(p.device, [op], ours_run, None, check),
+        *(Provider(name, "eager", run, None, check) for name, run in more.items()),
+        _dense(layers),
+    ]
+    return p.case(op, 0, providers)
+
+
+def checking(p: Problem, layers: Sequence[Layer], packed: bool = False) -> Callable[[object], None]:
+    """A check of outputs and gradients against pre-masked dense."""
+    expected = step(layers, lambda layer, w: layer.function(layer.x, w), dense=True)
+
+    def check(results: Any) -> None:
+        for i, (result, truth) in enumerate(zip(results, expected, strict=True)):
+            layer, kind = layers[i // 3], i % 3
+            if kind == 2 and packed:
+                truth = truth[layer.flags]
+            elif kind == 2:
+                truth, result = (t.masked_fill(~layer.flags, 0) for t in (truth, result))
+            if truth.numel() == 0:
+                continue
+            error = ((result - truth).abs().max() / truth.abs().max().clamp(min=1e-6)).item()
+            require(error < TOLERANCE[p.net.dtype], f"layer {layer.number}: off by {error}")
+
+    return check
+
+
+def _dense(layers: Sequence[Layer]) -> Provider:
+    return Provider(
+        "pre-masked dense",
+        "dense",
+        lambda: step(layers, lambda la, w: la.function(la.x, w), dense=True),
+    )
 
 
 def csr(layers: Sequence[Layer]) -> Callable[[], list[Tensor]]:

@@ -20,10 +20,13 @@ from benchmarks.cases import (
     layer_mean,
     masked_conv2d,
     masked_linear,
+    pack,
+    packed_linear,
     prune_sign_flips,
     prune_smallest,
     prune_threshold,
     reset_state,
+    unpack,
 )
 from benchmarks.shapes import Net
 
@@ -50,6 +53,9 @@ OPS: dict[str, Entry] = {
     "apply_mask_": Entry(apply_mask.case, apply_mask.TARGETS),
     "masked_linear": Entry(masked_linear.case, masked_linear.TARGETS),
     "masked_conv2d": Entry(masked_conv2d.case, masked_conv2d.TARGETS),
+    "pack": Entry(pack.case, pack.TARGETS),
+    "unpack": Entry(unpack.case, unpack.TARGETS),
+    "packed_linear": Entry(packed_linear.case, packed_linear.TARGETS),
     "dsr_step": Entry(dsr_step.case, dsr_step.TARGETS),
     "checkpoint_save": Entry(checkpoint.save_case, checkpoint.TARGETS),
     "checkpoint_load": Entry(checkpoint.load_case, checkpoint.TARGETS),

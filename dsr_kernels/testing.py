@@ -155,24 +155,21 @@ def _masked_conv2d(s: _Sample) -> list[Any]:
     return [x, weight, words, bias, units, [2, 1], [1, 0], [1, 2], 1, False, "unstructured"]
 
 
+def _words(s: _Sample, *words: int) -> Tensor:
+    return torch.tensor([*words, 0, 0], dtype=torch.int32, device=s.device)
+
+
 def _pack(s: _Sample) -> list[Any]:
-    words, units = _layer(s, 3)
-    return [s.tensors()[3], words, units, int(s.mask.counts()[3])]
-
-
-def _packed(s: _Sample, layer: int) -> list[Any]:
-    words, units = _layer(s, layer)
-    active = int(s.mask.counts()[layer])
-    return [s.normal(active * units[1]), s.counts([0, active]), words, units]
+    return [s.tensors()[3], _words(s, 0b101101, 0), [2, 9, 3], 4]
 
 
 def _unpack(s: _Sample) -> list[Any]:
-    return _packed(s, 3)
+    return [s.normal(4 * 9), s.counts([0, 4]), _words(s, 0b101101, 0), [2, 9, 3]]
 
 
 def _packed_linear(s: _Sample) -> list[Any]:
-    values, ranks, words, units = _packed(s, 1)
-    return [s.normal(3, 11), values, ranks, words, s.normal(7), units, 7]
+    words, ranks = _words(s, -1, 0b11001), s.counts([0, 35])
+    return [s.normal(3, 11), s.normal(35), ranks, words, s.normal(7), [77, 1, 1], 7]
 
 
 _SAMPLES: dict[str, Callable[[_Sample], list[Any]]] = {

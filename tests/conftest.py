@@ -7,6 +7,7 @@
 
 import os
 import random
+import re
 
 import pytest
 from modes import DEVICE, EMULATED, INTERPRETED, part_of
@@ -35,6 +36,16 @@ collect_ignore = [
     )
     if not wanted
 ]
+
+
+def pytest_ignore_collect(collection_path):
+    """On a GPU, files without a test for it are not even imported: they may need more packages."""
+    if DEVICE == "cpu" or collection_path.suffix != ".py":
+        return None
+    takes_device = re.search(
+        r"def test_\w+\([^)]*\b(device|backend)\b", collection_path.read_text()
+    )
+    return True if takes_device is None else None
 
 
 def pytest_generate_tests(metafunc):

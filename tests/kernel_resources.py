@@ -1,8 +1,8 @@
 """What every GPU kernel takes once compiled: registers, spills, stack, shared memory, FMAs.
 
-``python tests/kernel_resources.py`` compiles all of them, without a GPU, and writes the table that
-the tests hold later builds against. ``fma`` counts fused multiply-adds in the machine code: where
-integers decide, a product and a sum must stay two roundings.
+``python tests/kernel_resources.py [op ...]`` compiles them, without a GPU, and writes the table
+that the tests hold later builds against. ``fma`` counts fused multiply-adds in the machine code:
+where integers decide, a product and a sum must stay two roundings.
 """
 
 import csv
@@ -103,19 +103,22 @@ def read_table():
     return [{n: int(v) if n not in KEY or n == "arch" else v for n, v in r.items()} for r in rows]
 
 
-def main():
+def main(names):
+    """Write the table anew: all of it, or the rows of the ops and .cu files named."""
     from product_variants import PRODUCTS, product_rows
     from triton_variants import VARIANTS
 
-    rows = [row for op in VARIANTS for arch in ARCHS for row in triton_rows(op, arch)[0]]
-    rows += [row for op in PRODUCTS for arch in ARCHS for row in product_rows(op, arch)[0]]
-    rows += [row for stem in CUDA_FILES for arch in ARCHS for row in cuda_rows(stem, arch)[0]]
-    rows.sort(key=lambda row: tuple(row[name] for name in KEY))
+    makers = [(op, triton_rows) for op in VARIANTS] + [(op, product_rows) for op in PRODUCTS]
+    makers += [(stem, cuda_rows) for stem in CUDA_FILES]
+    chosen = [(name, make) for name, make in makers if not names or name in names]
+    made = [row for name, make in chosen for arch in ARCHS for row in make(name, arch)[0]]
+    kept = [row for row in read_table() if names and row["op"] not in dict(chosen)]
+    rows = sorted([*kept, *made], key=lambda row: tuple(row[name] for name in KEY))
     with TABLE.open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    print(f"{TABLE}: {len(rows)} kernels")
+    print(f"{TABLE}: {len(made)} kernels, {len(rows)} in all")
 
 
 def _row(compiler, op, kernel, arch):
@@ -180,4 +183,4 @@ def _run(command, check=True):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main(sys.argv[1:])

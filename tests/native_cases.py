@@ -65,7 +65,7 @@ def cases(count: int, seed: int, large: int = 8, groups: bool = True) -> Iterato
     rng = random.Random(seed)
     generator = torch.Generator().manual_seed(seed)
     for number in range(count):
-        big = number % (count // large) == 0
+        big = large > 0 and number % (count // large) == 0
         shapes = [_shape(rng, big, groups) for _ in range(3 if big else rng.randint(1, 3))]
         if rng.random() < 0.05:
             shapes.append(LayerShape(0))

@@ -46,11 +46,13 @@ CONV = ("stride_xc", "stride_yc", "stride_gc")
 def product(kernel, kind, route, unit_strides, **flags):
     """One variant of a product kernel."""
     _, dtype, precision = KINDS[kind]
-    block = tiles(dtype, gathered=route in ("groups", "channels"))
+    convolution = "conv" in kernel.__name__
+    block = tiles(dtype, gathered=route in ("groups", "channels"), convolution=convolution)
     defaults = {"BIAS": True, "MASKED": True, "TURNED": False, "STRIPS": False, "GROUPED": False}
     constants = defaults | {"LISTED": False, "ORDERED": False} | ROUTES[route] | flags
-    constants |= {"PRECISION": precision, "OFFSET": tl.int32, "BLOCK_O": block.columns}
+    constants |= {"PRECISION": precision, "OFFSET": tl.int32}
     weights_grad = "result_ptr" in kernel.arg_names
+    constants["BLOCK_O"] = block.rows if weights_grad else block.columns
     constants["BLOCK_R"] = block.depth if weights_grad else block.rows
     constants["BLOCK_I"] = block.columns if weights_grad else block.depth
     weight = "stride_wo" if constants["TURNED"] else "stride_wi"
@@ -79,8 +81,10 @@ def _of(kernel, grad_kernel, strides):
     return [*plain, *(product(grad_kernel, kind, "channels", strides) for kind in ("fp32", "bf16"))]
 
 
-def _plain(kernel, **constants):
-    return kernel.__name__, kernel, "fp32", constants, {"num_warps": 4}
+def _plain(kernel, warps=4, **constants):
+    flags = _shown({name: value for name, value in constants.items() if value in (True, False)})
+    name = f"{kernel.__name__} {flags}".strip()
+    return name, kernel, "fp32", constants, {"num_warps": warps}
 
 
 PRODUCTS = {
@@ -89,13 +93,19 @@ PRODUCTS = {
         *(
             _plain(
                 occupancy_kernel,
+                warps=8,
                 GROUPED=grouped,
                 ORDERED=ordered,
                 LINES=lines,
+                OFFSET=tl.int32,
                 BLOCK_O=128,
                 BLOCK_I=64,
             )
-            for grouped, ordered, lines in ((False, False, False), (True, True, False), (1, 0, 1))
+            for grouped, ordered, lines in (
+                (False, False, False),
+                (True, True, False),
+                (True, False, True),
+            )
         ),
     ],
     "masked_conv2d": _of(masked_conv2d_kernel, masked_conv2d_grad_weight_kernel, CONV),

@@ -16,10 +16,10 @@ from dsr_kernels.schema import OPS as SCHEMAS
 ROOT = Path(__file__).parent.parent
 TINY = Net("tiny", (4000, 33, 9000, 1024), (40, 3, 90, 32), moved=60)
 SEQUENCES = {"dsr_step", "checkpoint_save", "checkpoint_load"}
-PRODUCTS = {"masked_linear", "masked_conv2d"}
+PRODUCTS = {"masked_linear", "masked_conv2d", "packed_linear"}
 # Their result is returned, so putting their arguments back does not undo it.
 RETURNED = {"allocate_growth", "kth_magnitude", "layer_mean", "checkpoint_save", "checkpoint_load"}
-RETURNED |= PRODUCTS
+RETURNED |= PRODUCTS | {"pack", "unpack"}
 
 
 @pytest.fixture(autouse=True)
@@ -80,7 +80,7 @@ def test_a_wrong_result_is_noticed(op, device):
 
 
 @pytest.mark.parametrize("op", sorted(PRODUCTS))
-def test_a_wrong_product_is_noticed(op, device):
+def test_a_product_that_is_off_is_noticed(op, device):
     case = build(op, device)
     result = case.providers[0].run()
     for wrong in range(3):

@@ -89,7 +89,7 @@ def test_masks_travel_between_memory_formats_and_not_between_granularities():
     channels_last.load_state_dict(contiguous.state_dict())
     assert torch.equal(slices(contiguous), slices(channels_last))
     _, elements, _ = start(dsr.Static(0.6))
-    with pytest.raises(ValueError, match="state: options is"):
+    with pytest.raises(ValueError, match=r"state: options\.granularity is"):
         elements.load_state_dict(contiguous.state_dict())
 
 

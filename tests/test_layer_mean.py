@@ -60,3 +60,14 @@ def test_without_any_magnitude_all_are_zero(backend, device):
     with dsr_kernels.backend(backend):
         assert mean([[0.0, -0.0], [], [NAN]], device) == [0, 0, 0]
         assert mean([], device) == []
+
+
+def test_layers_of_several_dtypes_that_start_anywhere(backend, device):
+    mask = BitMask.ones(SparseLayout.of_elements([300] * 3), device)
+    values = torch.arange(301) % 7 * 0.25  # at most 1.5
+    tensors = [
+        values.to(device, dtype)[1:] for dtype in (torch.float32, torch.bfloat16, torch.float16)
+    ]
+    total = sum(i % 7 << 28 for i in range(1, 301))
+    with dsr_kernels.backend(backend):
+        assert layer_mean(tensors, mask).tolist() == [total // 300] * 3

@@ -148,7 +148,7 @@ def gradient_inputs(name):
     return [*args, *([False] if to_input else []), "unstructured"]
 
 
-@pytest.mark.parametrize("name", GRADIENTS)
+@pytest.mark.parametrize("name", [name for name in GRADIENTS if name.startswith("masked")])
 def test_opcheck_of_the_gradients(name):
     op = getattr(torch.ops.dsr_kernels, name).default
     torch.library.opcheck(op, gradient_inputs(name))

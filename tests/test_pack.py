@@ -113,6 +113,15 @@ def test_any_number_of_threads_gives_the_same_bits():
     assert all(same_bits(a, b) for a, b in zip(*found, strict=True))
 
 
+def test_the_definition_refuses_a_wrong_count():
+    tensor, mask = sample(LayerShape(8))
+    with (
+        dsr_kernels.backend("reference"),
+        pytest.raises(ValueError, match=r"active: expected .*, as in the mask, got 9"),
+    ):
+        pack(tensor, mask, 1, active=9)
+
+
 def test_rejects():
     tensor, mask = sample(LayerShape(8, 2))
     values, ranks = pack(tensor, mask, 1)
@@ -124,7 +133,7 @@ def test_rejects():
         (
             lambda: pack(tensor, mask, 1, active=99),
             ValueError,
-            "active: expected .* as in the mask",
+            "pack: expected .* values",
         ),
         (lambda: unpack(values[1:], ranks, mask, 1), ValueError, "values: expected a contiguous"),
         (lambda: unpack(values, ranks[1:], mask, 1), ValueError, r"ranks: .* of shape \[2\]"),

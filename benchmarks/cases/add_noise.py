@@ -32,13 +32,7 @@ def case(net: Net, sparsity: float, device: torch.device) -> Case:
     restore = p.restoring("momentum")
 
     def check(result: object) -> None:
-        added = (p.momentum.float() - p.start("momentum").float()) / SCALE
-        require(not added[~p.flags].any(), "an inactive weight got noise")
-        sample = added[p.flags]
-        require(sample.count_nonzero() > 0.99 * len(sample), "an active weight got no noise")
-        if len(sample) >= MIN_SAMPLE:
-            error = max(abs(float(sample.mean())), abs(float(sample.var()) - 1))
-            require(error < TOLERANCE, f"mean or variance of the noise is off by {error}")
+        _check_noise(p)
 
     def eager(name: str, run: Callable[[], object], kind: str = "eager") -> Provider:
         return Provider(name, kind, run, restore, check)
@@ -75,3 +69,13 @@ def case(net: Net, sparsity: float, device: torch.device) -> Case:
         eager("index_add_, places known", at_places),
     ]
     return p.case("add_noise_", 2 * net.bytes + net.weights // 8, providers)
+
+
+def _check_noise(p: Problem) -> None:
+    added = (p.momentum.float() - p.start("momentum").float()) / SCALE
+    require(not added[~p.flags].any(), "an inactive weight got noise")
+    sample = added[p.flags]
+    require(sample.count_nonzero() > 0.99 * len(sample), "an active weight got no noise")
+    if len(sample) >= MIN_SAMPLE:
+        error = max(abs(float(sample.mean())), abs(float(sample.var()) - 1))
+        require(error < TOLERANCE, f"mean or variance of the noise is off by {error}")

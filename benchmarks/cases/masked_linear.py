@@ -21,12 +21,7 @@ ROWS = {"cpu": 64, "cuda": 8192}
 def case(net: Net, sparsity: float, device: torch.device) -> Case:
     """Beside ``w * mask``, eager and compiled, CSR, and pre-masked dense."""
     p = Problem(net, sparsity, device)
-    layers = []
-    for number, (size, fan) in enumerate(zip(net.sizes, net.fans, strict=True)):
-        generator = torch.Generator(device).manual_seed(number)
-        rows = ROWS[device.type]
-        x = torch.randn(rows, fan, generator=generator, device=device, dtype=net.dtype)
-        layers.append(products.build(p, number, x, (size // fan, fan), products.linear))
+    layers = layers_of(p)
 
     def masked(layer: Layer, weight: Tensor, weight_is_masked: bool) -> Any:
         return dsr_kernels.masked_linear(
@@ -36,3 +31,14 @@ def case(net: Net, sparsity: float, device: torch.device) -> Case:
     return products.case(
         "masked_linear", p, layers, masked, {"torch.sparse CSR": products.csr(layers)}
     )
+
+
+def layers_of(p: Problem) -> list[Layer]:
+    """Every layer of a net as a matrix, with an input of as many rows as the device is given."""
+    layers = []
+    for number, (size, fan) in enumerate(zip(p.net.sizes, p.net.fans, strict=True)):
+        generator = torch.Generator(p.device).manual_seed(number)
+        rows = ROWS[p.device.type]
+        x = torch.randn(rows, fan, generator=generator, device=p.device, dtype=p.net.dtype)
+        layers.append(products.build(p, number, x, (size // fan, fan), products.linear))
+    return layers

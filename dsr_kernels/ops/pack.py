@@ -46,11 +46,8 @@ def pack(
     check_operand(tensor, "tensor")
     check_weight(tensor, mask, layer, name="tensor")
     words, shape = mask.layer_words(layer), mask.layout.layers[layer]
-    if active is None or not words.is_cuda:
-        counted = int(popcount(words.long() & 0xFFFFFFFF).sum())
-        if active is not None and active != counted:
-            raise ValueError(f"active: expected {counted}, as in the mask, got {active}")
-        active = counted
+    if active is None:
+        active = int(popcount(words.long() & 0xFFFFFFFF).sum())
     units = [shape.outer, shape.unit_size, shape.inner]
     values, ranks = torch.ops.dsr_kernels.pack(tensor, words, units, active)
     return values, ranks

@@ -15,6 +15,8 @@ from dsr_kernels.product_checks import RANK_BITS
 def pack(tensor: Tensor, words: Tensor, units: Sequence[int], active: int) -> tuple[Tensor, Tensor]:
     shape = LayerShape(*units)
     bits = unpack_bits(words, shape.units)
+    if int(bits.sum()) != active:
+        raise ValueError(f"active: expected {int(bits.sum())}, as in the mask, got {active}")
     rows = memory_order(tensor).view(shape.outer, shape.unit_size, shape.inner)
     per_unit = rows.transpose(1, 2).reshape(shape.units, shape.unit_size)
     return per_unit[bits].flatten(), block_ranks(bits)

@@ -11,7 +11,33 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from dsr_kernels.triton_kernels.weight_tiles import active_tile, program_tile, weight_tile
+from dsr_kernels.triton_kernels.weight_tiles import active_tile, operand, program_tile
+
+
+@triton.jit
+def source(place, tap, step, pad, dilation, size, TURNED: tl.constexpr):
+    """Along one dimension: which place of x a place of y reads by a tap, and whether there is it.
+
+    TURNED: which place of the output a place of the input was read by.
+    """
+    if TURNED:
+        far = place + pad - tap * dilation
+        at = far // step
+        hit = (far >= 0) & (at * step == far)
+    else:
+        at = place * step - pad + tap * dilation
+        hit = at >= 0
+    return at, hit & (at < size)
+
+
+@triton.jit
+def tap_offset(group, tap, kernel_w, stride_wg, stride_wh, stride_ww, OFFSET: tl.constexpr):
+    """Where the matrix [out, in] of one tap of one group begins in the weight."""
+    return (
+        group.to(OFFSET) * stride_wg
+        + (tap // kernel_w).to(OFFSET) * stride_wh
+        + (tap % kernel_w).to(OFFSET) * stride_ww
+    )
 
 
 @triton.jit
@@ -54,38 +80,20 @@ def masked_conv2d_kernel(
         column = first + tl.arange(0, BLOCK_I)
         if ORDERED:
             column = tl.load(in_order_ptr + column, mask=column < ins, other=ins)
-        tap_h, tap_w = tap // kernel_w, tap % kernel_w
-        if TURNED:
-            far_h, far_w = height + pad_h - tap_h * dilation_h, width + pad_w - tap_w * dilation_w
-            at_h, at_w = far_h // step_h, far_w // step_w
-            hit = (far_h >= 0) & (far_w >= 0) & (at_h * step_h == far_h) & (at_w * step_w == far_w)
-        else:
-            at_h = height * step_h - pad_h + tap_h * dilation_h
-            at_w = width * step_w - pad_w + tap_w * dilation_w
-            hit = (at_h >= 0) & (at_w >= 0)
-        hit = hit & (row < rows) & (at_h < x_h) & (at_w < x_w)
+        at_h, hit_h = source(height, tap // kernel_w, step_h, pad_h, dilation_h, x_h, TURNED)
+        at_w, hit_w = source(width, tap % kernel_w, step_w, pad_w, dilation_w, x_w, TURNED)
+        hit = hit_h & hit_w & (row < rows)
         x_rows = image * stride_xn + at_h.to(tl.int64) * stride_xh + at_w.to(tl.int64) * stride_xw
         x = tl.load(
             x_group_ptr + x_rows[:, None] + (column.to(tl.int64) * stride_xc)[None, :],
             mask=hit[:, None] & (column < ins)[None, :], other=0.0,
         )  # fmt: skip
-        base = (
-            group.to(OFFSET) * stride_wg
-            + tap_h.to(OFFSET) * stride_wh
-            + tap_w.to(OFFSET) * stride_ww
-        )
-        if TURNED:
-            w = weight_tile(
-                weight_ptr, words_ptr, base, column, out, block_o * BLOCK_O, ins, outs, stride_wi,
-                stride_wo, unit_size, inner, BLOCK_I, BLOCK_O, MASKED, GROUPED, STRIPS, OFFSET,
-            )  # fmt: skip
-        else:
-            w = tl.trans(
-                weight_tile(
-                    weight_ptr, words_ptr, base, out, column, first, outs, ins, stride_wo,
-                    stride_wi, unit_size, inner, BLOCK_O, BLOCK_I, MASKED, GROUPED, STRIPS, OFFSET,
-                )
-            )  # fmt: skip
+        base = tap_offset(group, tap, kernel_w, stride_wg, stride_wh, stride_ww, OFFSET)
+        w = operand(
+            weight_ptr, words_ptr, base, out, column, block_o * BLOCK_O, first, outs, ins,
+            stride_wo, stride_wi, unit_size, inner, BLOCK_O, BLOCK_I,
+            TURNED, MASKED, GROUPED, STRIPS, OFFSET,
+        )  # fmt: skip
         total = tl.dot(x, w, total, input_precision=PRECISION)
     channel = group * outs + out
     if BIAS:
@@ -118,7 +126,6 @@ def masked_conv2d_grad_weight_kernel(
     if ORDERED:
         out = tl.load(out_order_ptr + out, mask=out < outs, other=outs)
         column = tl.load(in_order_ptr + column, mask=column < ins, other=ins)
-    tap_h, tap_w = tap // kernel_w, tap % kernel_w
     g_column_ptr = grad_ptr + ((group * outs + out).to(tl.int64) * stride_gc)[:, None]
     x_column_ptr = x_ptr + ((group * ins + column).to(tl.int64) * stride_xc)[None, :]
     begin = part * part_rows
@@ -134,16 +141,14 @@ def masked_conv2d_grad_weight_kernel(
         g_rows = image * stride_gn + height.to(tl.int64) * stride_gh + width * stride_gw
         g_inside = (out < outs)[:, None] & (row < end)[None, :]
         g = tl.load(g_column_ptr + g_rows[None, :], mask=g_inside, other=0.0)
-        at_h = height * step_h - pad_h + tap_h * dilation_h
-        at_w = width * step_w - pad_w + tap_w * dilation_w
-        hit = (row < end) & (at_h >= 0) & (at_h < x_h) & (at_w >= 0) & (at_w < x_w)
+        at_h, hit_h = source(height, tap // kernel_w, step_h, pad_h, dilation_h, x_h, False)
+        at_w, hit_w = source(width, tap % kernel_w, step_w, pad_w, dilation_w, x_w, False)
+        hit = hit_h & hit_w & (row < end)
         x_rows = image * stride_xn + at_h.to(tl.int64) * stride_xh + at_w.to(tl.int64) * stride_xw
         x_inside = hit[:, None] & (column < ins)[None, :]
         x = tl.load(x_column_ptr + x_rows[:, None], mask=x_inside, other=0.0)
         total = tl.dot(g, x, total, input_precision=PRECISION)
-    base = (
-        group.to(OFFSET) * stride_wg + tap_h.to(OFFSET) * stride_wh + tap_w.to(OFFSET) * stride_ww
-    )
+    base = tap_offset(group, tap, kernel_w, stride_wg, stride_wh, stride_ww, OFFSET)
     offsets = (
         base + (out.to(OFFSET) * stride_wo)[:, None] + (column.to(OFFSET) * stride_wi)[None, :]
     )

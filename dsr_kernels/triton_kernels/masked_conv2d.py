@@ -89,7 +89,7 @@ def _multiply(
     """Fills y from x, or turned the gradient of the input, y, from that of the output, x."""
     if y.numel() == 0:
         return
-    block = tiles(x.dtype, gathered=units[1] > 1 or structure == "channels")
+    block = tiles(x.dtype, gathered=units[1] > 1 or structure == "channels", convolution=True)
     matrix = weight.transpose(0, 1) if turned else weight
     outs, ins = y.shape[1] // place.groups, x.shape[1] // place.groups
     rows = _positions(y)
@@ -130,17 +130,17 @@ def masked_conv2d_grad_weight(
     if result.numel() == 0:
         return result
     place = Geometry(_two(stride), _two(padding), _two(dilation), groups)
-    block = tiles(x.dtype, gathered=units[1] > 1 or structure == "channels")
+    block = tiles(x.dtype, gathered=units[1] > 1 or structure == "channels", convolution=True)
     outs, ins, taps = size[0] // groups, size[1], size[2] * size[3]
     rows = _positions(grad)
-    programs = triton.cdiv(outs, block.columns) * triton.cdiv(ins, block.columns) * groups * taps
+    programs = triton.cdiv(outs, block.rows) * triton.cdiv(ins, block.columns) * groups * taps
     parts, part_rows = split_rows(rows, programs, block.depth, block.parts)
     # Partial sums in float32, each in the weight's memory order, so that their sum is too.
     sums = result
     if parts > 1:
         sums = x.new_empty(parts, result.numel(), dtype=torch.float32)
     structure = structure if groups == 1 else "unstructured"
-    lists = lists_of(result, words, units, structure, (block.columns, block.columns))
+    lists = lists_of(result, words, units, structure, (block.rows, block.columns))
     with torch.cuda.device_of(x):
         masked_conv2d_grad_weight_kernel[(programs * parts,)](
             grad, x, words, sums, lists.occupied, lists.out_order, lists.in_order,
@@ -149,7 +149,7 @@ def masked_conv2d_grad_weight(
             *place.stride, *place.padding, *place.dilation, groups, part_rows, result.numel(),
             GROUPED=units[1] > 1, LISTED=lists.listed, ORDERED=lists.ordered,
             PRECISION=precision(x.dtype, CONVOLUTIONS), OFFSET=offset_type(units),
-            BLOCK_R=block.depth, BLOCK_O=block.columns, BLOCK_I=block.columns, **block.options,
+            BLOCK_R=block.depth, BLOCK_O=block.rows, BLOCK_I=block.columns, **block.options,
         )  # fmt: skip
     return add_parts(sums, result)
 

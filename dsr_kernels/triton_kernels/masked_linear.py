@@ -25,7 +25,7 @@ from dsr_kernels.triton_kernels.product_tuning import (
     tiles,
 )
 from dsr_kernels.triton_kernels.tile_lists import lists_of
-from dsr_kernels.triton_kernels.weight_tiles import active_tile, program_tile, weight_tile
+from dsr_kernels.triton_kernels.weight_tiles import active_tile, operand, program_tile
 
 
 @triton.jit
@@ -63,18 +63,10 @@ def masked_linear_kernel(
         x = tl.load(
             x_row_ptr + (column.to(tl.int64) * stride_xi)[None, :], mask=x_inside, other=0.0
         )
-        if TURNED:
-            w = weight_tile(
-                weight_ptr, words_ptr, 0, column, out, block_o * BLOCK_O, ins, outs, stride_wi,
-                stride_wo, unit_size, inner, BLOCK_I, BLOCK_O, MASKED, GROUPED, STRIPS, OFFSET,
-            )  # fmt: skip
-        else:
-            w = tl.trans(
-                weight_tile(
-                    weight_ptr, words_ptr, 0, out, column, first, outs, ins, stride_wo, stride_wi,
-                    unit_size, inner, BLOCK_O, BLOCK_I, MASKED, GROUPED, STRIPS, OFFSET,
-                )
-            )  # fmt: skip
+        w = operand(
+            weight_ptr, words_ptr, 0, out, column, block_o * BLOCK_O, first, outs, ins, stride_wo,
+            stride_wi, unit_size, inner, BLOCK_O, BLOCK_I, TURNED, MASKED, GROUPED, STRIPS, OFFSET,
+        )  # fmt: skip
         total = tl.dot(x, w, total, input_precision=PRECISION)
     if BIAS:
         total += tl.load(bias_ptr + out, mask=out_inside, other=0.0).to(tl.float32)[None, :]
@@ -199,11 +191,11 @@ def masked_linear_grad_weight(
     if result.numel() == 0:
         return result
     block = tiles(x.dtype, gathered=units[1] > 1 or structure == "channels")
-    programs = triton.cdiv(outs, block.columns) * triton.cdiv(ins, block.columns)
+    programs = triton.cdiv(outs, block.rows) * triton.cdiv(ins, block.columns)
     parts, part_rows = split_rows(rows, programs, block.depth, block.parts)
     # Partial sums in float32, each in the weight's memory order, so that their sum is too.
     sums = result if parts == 1 else x.new_empty(parts, outs * ins, dtype=torch.float32)
-    lists = lists_of(result, words, units, structure, (block.columns, block.columns))
+    lists = lists_of(result, words, units, structure, (block.rows, block.columns))
     with torch.cuda.device_of(x):
         masked_linear_grad_weight_kernel[(programs * parts,)](
             grad, x, words, sums, lists.occupied, lists.out_order, lists.in_order,
@@ -211,6 +203,6 @@ def masked_linear_grad_weight(
             units[1], units[2],
             GROUPED=units[1] > 1, LISTED=lists.listed, ORDERED=lists.ordered,
             PRECISION=precision(x.dtype, torch.backends.cuda.matmul), OFFSET=offset_type(units),
-            BLOCK_R=block.depth, BLOCK_O=block.columns, BLOCK_I=block.columns, **block.options,
+            BLOCK_R=block.depth, BLOCK_O=block.rows, BLOCK_I=block.columns, **block.options,
         )  # fmt: skip
     return add_parts(sums, result)

@@ -17,6 +17,7 @@ from dsr_kernels.triton_kernels import interpreted
 class Tiles:
     """A program's tile of the result is ``rows`` x ``columns``; it sums over ``depth`` at a time.
 
+    In a weight's gradient ``rows`` are outputs and ``columns`` inputs.
     ``parts`` is the most programs that share one tile of a weight's gradient.
     """
 
@@ -40,18 +41,20 @@ _COMPILED = {
     4: Tiles(rows=64, columns=64, depth=32, warps=8, stages=2),
 }
 _GATHERED = {
-    2: Tiles(rows=64, columns=64, depth=64, warps=8, stages=2),
-    4: Tiles(rows=32, columns=32, depth=32, warps=4, stages=2),
+    2: Tiles(rows=64, columns=64, depth=32, warps=8, stages=2),
+    4: Tiles(rows=32, columns=32, depth=16, warps=4, stages=2),
 }
+_CONVOLUTION = _COMPILED | {4: Tiles(rows=64, columns=32, depth=32, warps=8, stages=2)}
 _INTERPRETED = Tiles(rows=64, columns=64, depth=32, warps=1, stages=1, parts=2)
 
 
-def tiles(dtype: torch.dtype, gathered: bool = False) -> Tiles:
+def tiles(dtype: torch.dtype, gathered: bool = False, convolution: bool = False) -> Tiles:
     """The tile sizes for operands of ``dtype``.
 
     Args:
         dtype: of the operands.
         gathered: whether places are computed or looked up an element, which takes registers.
+        convolution: whether the rows are positions, likewise.
 
     Raises:
         TypeError: the kernels do not take ``dtype``.
@@ -63,7 +66,8 @@ def tiles(dtype: torch.dtype, gathered: bool = False) -> Tiles:
         )
     if interpreted():
         return _INTERPRETED
-    return (_GATHERED if gathered else _COMPILED)[dtype.itemsize]
+    table = _GATHERED if gathered else _CONVOLUTION if convolution else _COMPILED
+    return table[dtype.itemsize]
 
 
 def offset_type(units: Sequence[int]) -> tl.dtype:

@@ -15,6 +15,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from dsr_kernels.triton_kernels.product_tuning import offset_type
 from dsr_kernels.triton_kernels.weight_tiles import active_tile
 
 
@@ -121,8 +122,10 @@ def _launch(
             GROUPED=units[1] > 1,
             ORDERED=ordered,
             LINES=lines,
+            OFFSET=offset_type(units),
             BLOCK_O=block[0],
             BLOCK_I=block[1],
+            num_warps=8,
         )
 
 
@@ -130,7 +133,7 @@ def _launch(
 def occupancy_kernel(
     words_ptr, occupied_ptr, out_ptr, in_ptr, outs, ins, stride_o, stride_i,
     stride_h, stride_w, kernel_w, steps, unit_size, inner,
-    GROUPED: tl.constexpr, ORDERED: tl.constexpr, LINES: tl.constexpr,
+    GROUPED: tl.constexpr, ORDERED: tl.constexpr, LINES: tl.constexpr, OFFSET: tl.constexpr,
     BLOCK_O: tl.constexpr, BLOCK_I: tl.constexpr,
 ):  # fmt: skip
     """LINES: 1 to every row (out_ptr) and column (in_ptr) that has an active weight; else 1 to
@@ -138,7 +141,7 @@ def occupancy_kernel(
     blocks_i = tl.cdiv(ins, BLOCK_I)
     step = tl.program_id(0) % steps
     tap = step // blocks_i
-    base = (tap // kernel_w).to(tl.int64) * stride_h + tap % kernel_w * stride_w
+    base = (tap // kernel_w).to(OFFSET) * stride_h + tap % kernel_w * stride_w
     out = tl.program_id(0) // steps * BLOCK_O + tl.arange(0, BLOCK_O)
     column = step % blocks_i * BLOCK_I + tl.arange(0, BLOCK_I)
     out_inside, column_inside = out < outs, column < ins
@@ -146,9 +149,7 @@ def occupancy_kernel(
     if ORDERED:
         row = tl.load(out_ptr + out, mask=out_inside, other=0)
         place = tl.load(in_ptr + column, mask=column_inside, other=0)
-    offsets = (base + row.to(tl.int64) * stride_o)[:, None] + (place.to(tl.int64) * stride_i)[
-        None, :
-    ]
+    offsets = (base + row.to(OFFSET) * stride_o)[:, None] + (place.to(OFFSET) * stride_i)[None, :]
     inside = out_inside[:, None] & column_inside[None, :]
     active = active_tile(words_ptr, offsets, inside, unit_size, inner, GROUPED).to(tl.int32)
     if LINES:

@@ -81,6 +81,30 @@ def weight_tile(
 
 
 @triton.jit
+def operand(
+    weight_ptr, words_ptr, base, out, column, first_out, first_in, outs, ins, stride_wo, stride_wi,
+    unit_size, inner, BLOCK_O: tl.constexpr, BLOCK_I: tl.constexpr, TURNED: tl.constexpr,
+    MASKED: tl.constexpr, GROUPED: tl.constexpr, STRIPS: tl.constexpr, OFFSET: tl.constexpr,
+):  # fmt: skip
+    """The weight [BLOCK_I, BLOCK_O] that a product multiplies by.
+
+    TURNED: rows of the weight in memory are ins; else they are outs and the tile is transposed.
+    """
+    if TURNED:
+        tile = weight_tile(
+            weight_ptr, words_ptr, base, column, out, first_out, ins, outs, stride_wi, stride_wo,
+            unit_size, inner, BLOCK_I, BLOCK_O, MASKED, GROUPED, STRIPS, OFFSET,
+        )  # fmt: skip
+    else:
+        tile = weight_tile(
+            weight_ptr, words_ptr, base, out, column, first_in, outs, ins, stride_wo, stride_wi,
+            unit_size, inner, BLOCK_O, BLOCK_I, MASKED, GROUPED, STRIPS, OFFSET,
+        )  # fmt: skip
+        tile = tl.trans(tile)
+    return tile
+
+
+@triton.jit
 def program_tile(program, rows, columns, GROUP: tl.constexpr):
     """The tile of a program, in an order that keeps what neighbours read in the cache."""
     span = GROUP * columns

@@ -41,6 +41,9 @@ if os.environ.get("DSR_TEST_ADDRESSES") == "1":
 INCLUDES = [f"-I{EMULATOR}", f"-I{ROOT / 'csrc'}"]
 
 
+_installed = []  # the library that install() has loaded
+
+
 def compiler():
     found = shutil.which("g++")
     assert found is not None, "expected g++ on PATH: the emulator is made with it"
@@ -102,7 +105,9 @@ def install():
     from dsr_kernels import cuda_plan, extension
 
     folder = build_module()
-    _, set_order = load_kernels(folder / "libkernels.so")
+    library, set_order = load_kernels(folder / "libkernels.so")
+    library.cuda_emulator_launches.restype = ctypes.c_int64
+    _installed.append(library)
     extension._modules["cuda"] = _import(folder / "_cuda.so")
     unavailable = extension.unavailable
     extension.unavailable = lambda name, device=None: (
@@ -116,6 +121,11 @@ def install():
         cuda_plan.CHUNK_UNITS, cuda_plan.SEARCH_CHUNK_UNITS = CHUNK_UNITS[order]
 
     return set_order_and_chunks
+
+
+def launches():
+    """How many emulated kernels have been launched in this process."""
+    return _installed[-1].cuda_emulator_launches()
 
 
 def _build_bindings(target):

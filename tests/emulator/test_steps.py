@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from reallocation_steps import STEPS, Net
+from cuda_emulation import launches
+from reallocation_steps import STEPS, Net, dsr_ops
 
 import dsr_kernels
 
@@ -19,3 +20,13 @@ def test_equals_the_reference_over_some_steps(name, backend):
                 STEPS[name](net)
         for a, b in zip(*(net.tensors() for net in nets.values()), strict=True):
             assert torch.equal(a.view(torch.uint8), b.view(torch.uint8))
+
+
+@pytest.mark.parametrize("backend", ["cuda-forward"], indirect=True)
+def test_a_dsr_step_is_four_launches(backend):
+    net = Net("cpu")
+    with dsr_kernels.backend(backend):
+        net.begin()
+        before = launches()
+        dsr_ops(net)
+    assert launches() - before == 4

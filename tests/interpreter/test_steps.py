@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from reallocation_steps import STEPS, Net
+from reallocation_steps import STEPS, Net, dsr_ops
 
 import dsr_kernels
 
@@ -21,3 +21,21 @@ def test_equals_the_reference_over_two_steps(name, backend):
                 STEPS[name](net)
         for a, b in zip(*(net.tensors() for net in nets.values()), strict=True):
             assert torch.equal(a.view(torch.uint8), b.view(torch.uint8))
+
+
+@pytest.mark.parametrize("backend", ["triton-forward"], indirect=True)
+def test_a_dsr_step_is_four_launches(backend, monkeypatch):
+    from triton.runtime.interpreter import GridExecutor
+
+    launched, call = [], GridExecutor.__call__
+
+    def counting(executor, *args, **kwargs):
+        launched.append(executor)
+        return call(executor, *args, **kwargs)
+
+    monkeypatch.setattr(GridExecutor, "__call__", counting)
+    net = Net("cpu", SIZES)
+    with dsr_kernels.backend(backend):
+        net.begin()
+        dsr_ops(net)
+    assert len(launched) == 4

@@ -126,6 +126,8 @@ std::vector<int64_t> blocks_in_order(int64_t blocks) {
   return order;
 }
 
+int64_t launches = 0;  // so far
+
 }  // namespace
 
 void run(const char* op, int64_t blocks, int threads, const std::function<void()>& thread) {
@@ -136,6 +138,7 @@ void run(const char* op, int64_t blocks, int threads, const std::function<void()
   if (threads < kWarp || threads > kMaxThreads || threads % kWarp != 0) {
     throw std::runtime_error(name + std::to_string(threads) + " threads are no whole warps");
   }
+  ++launches;
   b.size = threads;
   b.thread = &thread;
   gridDim = dim3(static_cast<unsigned>(blocks));
@@ -167,3 +170,6 @@ extern "C" int cuda_emulator_set_order(const char* order) {
   if (name == "shuffled") b.order = Order::kShuffled;
   return name == "forward" || name == "reversed" || name == "shuffled";
 }
+
+// How many kernels have been launched so far.
+extern "C" int64_t cuda_emulator_launches() { return cuda_emulator::launches; }

@@ -28,6 +28,7 @@ from benchmarks.table3.paired import (
 from benchmarks.table3.training import (
     IMPLEMENTATIONS,
     Dense,
+    Multiplied,
     Training,
     memory_of,
     runs,
@@ -39,7 +40,7 @@ PICTURE = "table3.png"
 REALLOCATIONS = 10  # timed by themselves
 COLUMNS = (
     "net", "image", "batch", "method", "implementation", "blocks", "steps", "period",
-    "step_ms", "of_dense", "of_dense_low", "of_dense_high",
+    "step_ms", "of_dense", "of_dense_low", "of_dense_high", "multiplied_of_dense",
     "ratio", "ratio_low", "ratio_high", "reallocation_ms", "overhead",
     "paper_ratio", "paper_spread", "peak_mib", "dense_peak_mib", "error",
 )  # fmt: skip
@@ -125,8 +126,11 @@ def _measure(
     dense, dense_peak = _build(partial(Dense, setting, device), steps, device)
     still, _ = build(None)
     moving, peak = build(period)
-    with_seconds, without_seconds, dense_seconds = paired_blocks(
-        (moving, still, dense), blocks, steps
+    trainings = [moving, still, dense]
+    if (implementation, method) == ("ours", METHODS[0]):  # once a network
+        trainings.append(_build(partial(Multiplied, setting, device), steps, device)[0])
+    with_seconds, without_seconds, dense_seconds, *multiplied = paired_blocks(
+        trainings, blocks, steps
     )
     step = sum(without_seconds) / (blocks * steps)
     pairs = zip(with_seconds, without_seconds, strict=True)
@@ -145,6 +149,10 @@ def _measure(
         "peak_mib": peak,
         "dense_peak_mib": dense_peak,
     }
+    if multiplied:
+        row["multiplied_of_dense"] = interval(
+            [w / d for w, d in zip(multiplied[0], dense_seconds, strict=True)]
+        ).mean
     if period > 1:
         alone = reallocation_seconds(moving, period, min(REALLOCATIONS, 2 * blocks))
         row["reallocation_ms"] = 1e3 * alone

@@ -30,6 +30,12 @@ def table3_text(rows: Sequence[Row]) -> str:
             )
         )
         + "."
+        + "".join(
+            f" With `w * mask` in every forward pass a step of {NET_NAMES[row['net']]} takes "
+            f"{float(row['multiplied_of_dense']):.3f} of dense."
+            for row in rows
+            if row.get("multiplied_of_dense")
+        )
     )
 
 

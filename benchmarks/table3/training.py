@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 import dsr
 from benchmarks.baselines.training import AuthorsMethod
@@ -55,6 +57,26 @@ class Dense(Training):
 
     def update(self) -> None:
         self.optimizer.step()
+
+
+class Multiplied(Dense):
+    """Static masks as one writes them first: ``w * mask`` in every forward pass."""
+
+    def __init__(self, setting: Setting, device: torch.device) -> None:
+        super().__init__(setting, device)
+        for name in dsr.models.sparse_layers(self.model):
+            module = self.model.get_submodule(name.rpartition(".")[0])
+            mask = (torch.rand(module.weight.shape) >= SPARSITY).float().to(device)
+            parametrize.register_parametrization(module, "weight", _Masked(mask))
+
+
+class _Masked(nn.Module):
+    def __init__(self, mask: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mask", mask)
+
+    def forward(self, weight: Tensor) -> Any:
+        return weight * self.mask
 
 
 class Ours(Training):

@@ -25,7 +25,6 @@ from dsr_kernels.triton_kernels.pointers import dtype_code, has_groups, layer_ta
 from dsr_kernels.triton_kernels.ranks import STATE, TIE
 from dsr_kernels.triton_kernels.tuning import tuning
 from dsr_kernels.triton_kernels.units import (
-    GROUP_UNITS,
     INF_KEY,
     NAN_KEY,
     WORD,
@@ -46,6 +45,7 @@ from dsr_kernels.triton_kernels.zeroing import (
 )
 from dsr_kernels.workspace import counters
 
+PRUNED_GROUPS = tl.constexpr(64)  # groups a program reads together: with 128 registers spill
 FIELD = tl.constexpr(20)  # bits for each of three counts of one chunk
 MASK = tl.constexpr((1 << 20) - 1)
 
@@ -133,10 +133,10 @@ def _prune_groups(
 ):
     counts = chunk.begin * 0
     kept = counts
-    for offset in range(0, chunk.end - chunk.begin, GROUP_UNITS):
+    for offset in range(0, chunk.end - chunk.begin, PRUNED_GROUPS):
         counts, kept = _prune_tile(
             chunk, words_ptr, chunk.begin + offset, cut, tie, counts, kept,
-            TIES, ZERO, KEEP_ONE, True, GROUP_UNITS // WORD, DTYPE,
+            TIES, ZERO, KEEP_ONE, True, PRUNED_GROUPS // WORD, DTYPE,
         )  # fmt: skip
     return counts, kept
 

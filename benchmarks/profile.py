@@ -17,7 +17,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.cases.dsr_step import case
 from benchmarks.markdown import table
-from benchmarks.run import DEVICES, Parser, names_of
+from benchmarks.run import DEVICES, Parser, make_folder, names_of
 from benchmarks.shapes import net
 from benchmarks.table3.methods import SETTINGS
 from benchmarks.table3.training import Ours
@@ -61,11 +61,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         nets = names_of(options.nets, SETTINGS, "--nets")
     except ValueError as error:
         parser.error(str(error))
+    make_folder(parser, options.out)
     device = torch.device(options.device)
     profiles = [found for name in nets for found in _of_net(name, device)]
     print(text([{k: str(v) for k, v in asdict(found).items()} for found in profiles]))
     if options.out is not None:
-        options.out.mkdir(parents=True, exist_ok=True)
         with (options.out / CSV).open("w", newline="") as file:
             writer = csv.DictWriter(file, [field.name for field in fields(Profile)])
             writer.writeheader()

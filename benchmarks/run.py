@@ -10,13 +10,23 @@ from typing import NoReturn
 
 import torch
 
-from benchmarks.registry import OPS
+from benchmarks.registry import DEFAULT, OPS, PRODUCTS
 from benchmarks.report import Row, print_rows, rows_of, write_csv, write_machine
 from benchmarks.shapes import CPU_NETS, DTYPES, GPU_NETS, NETS, Net, net
 from benchmarks.timing import time_case
 
 PICTURE = "times.png"
 DEVICES = ("cpu", "cuda")
+
+
+def make_folder(parser: argparse.ArgumentParser, out: Path | None) -> None:
+    """Make the folder for results before anything is measured, or end with one line."""
+    if out is None:
+        return
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        parser.error(f"--out: {error}")
 
 
 class Parser(argparse.ArgumentParser):
@@ -30,7 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = Parser(prog="benchmarks.run", description=__doc__)
     parser.add_argument("--device", default="cpu", help=" or ".join(DEVICES))
-    parser.add_argument("--ops", default=",".join(OPS), help="of %(default)s")
+    more = f"also {', '.join(PRODUCTS)}, which take minutes more"
+    parser.add_argument("--ops", default=",".join(DEFAULT), help=f"default: %(default)s; {more}")
     parser.add_argument("--nets", help=f"of {','.join(NETS)}; default: {','.join(CPU_NETS)}")
     parser.add_argument("--sparsity", default="0.9", help="one or more, with commas")
     parser.add_argument("--dtype", default="float32", help=f"some of {','.join(DTYPES)}")
@@ -51,8 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         dtypes = [DTYPES[name] for name in names_of(options.dtype, DTYPES, "--dtype")]
     except ValueError as error:
         parser.error(str(error))
-    if options.out is not None:
-        options.out.mkdir(parents=True, exist_ok=True)
+    make_folder(parser, options.out)
     rows = _time(
         ops, [net(n, dtype) for n in nets for dtype in dtypes], sparsities, device, options.seconds
     )
@@ -110,8 +120,8 @@ def _sparsities(text: str) -> list[float]:
         values = [float(part) for part in text.split(",")]
     except ValueError:
         values = [-1.0]
-    if not all(0 <= value < 1 for value in values):
-        raise ValueError(f"--sparsity: expected numbers in [0, 1) with commas, got {text!r}")
+    if not all(0 < value < 1 for value in values):  # at 0 there is no place to grow
+        raise ValueError(f"--sparsity: expected numbers in (0, 1) with commas, got {text!r}")
     return values
 
 

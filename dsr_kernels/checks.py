@@ -47,6 +47,8 @@ def check_layer_tensors(
             f"layers: expected {len(tensors)} numbers, one a tensor, got {len(layers)}"
         )
     for j, (tensor, layer) in enumerate(zip(tensors, layers, strict=True)):
+        if not isinstance(layer, int) or isinstance(layer, bool):
+            raise TypeError(f"layers[{j}]: expected an int, got {layer!r}")
         if not 0 <= layer < count:
             raise ValueError(f"layers[{j}]: expected a layer in [0, {count}), got {layer}")
         _check_layer_tensor(tensor, layer, mask, f"{name}[{j}]", dtypes)

@@ -34,6 +34,8 @@ def case_of(*providers):
         (["--ops", "prune_threshold"], "--ops"),
         (["--nets", "resnet50,vgg"], "'vgg'"),
         (["--sparsity", "0.9,1"], "--sparsity"),
+        (["--sparsity", "0"], "--sparsity"),
+        (["--out", "/dev/null/folder"], "--out"),
         (["--sparsity", "high"], "--sparsity"),
         (["--seconds", "0"], "--seconds"),
         (["--device", "tpu"], "--device"),

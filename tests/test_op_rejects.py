@@ -72,6 +72,11 @@ REJECTS = {
         ValueError,
         "layers[0]: expected a layer in [0, 3), got 5",
     ),
+    "a layer number that is none": (
+        lambda n: K.reset_state_([n.tensors[0]], n.mask, n.previous, layers=[0.0]),
+        TypeError,
+        "layers[0]: expected an int, got 0.0",
+    ),
     "threshold is a number": (
         lambda n: K.prune_threshold_(n.tensors, n.mask, 0.5),
         TypeError,

@@ -117,6 +117,8 @@ def test_what_cannot_run_is_a_row_that_says_so(setting, monkeypatch, capsys):
         (["--methods", "dsr,adam"], "'adam'"),
         (["--implementations", "theirs"], "'theirs'"),
         (["--blocks", "1"], "--blocks"),
+        (["--blocks", "many"], "--blocks"),
+        (["--out", "/dev/null/folder"], "--out"),
         (["--steps", "0"], "--steps"),
     ],
 )

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from benchmarks.report import write_machine
-from benchmarks.run import DEVICES, Parser, names_of
+from benchmarks.run import DEVICES, Parser, make_folder, names_of
 from benchmarks.table3.methods import METHODS, PAPER, SETTINGS, Setting
 from benchmarks.table3.paired import (
     interval,
@@ -68,6 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         implementations = names_of(options.implementations, IMPLEMENTATIONS, "--implementations")
     except ValueError as error:
         parser.error(str(error))
+    make_folder(parser, options.out)
     device = torch.device(options.device)
     if device.type == "cpu":
         print("on a CPU: smaller batches and images, fewer blocks; the ratios hold for these")
@@ -188,7 +189,6 @@ def _line(row: Row) -> str:
 
 
 def _write(rows: list[Row], out: Path, device: torch.device, arguments: list[str]) -> None:
-    out.mkdir(parents=True, exist_ok=True)
     with (out / CSV).open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()

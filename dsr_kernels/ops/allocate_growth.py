@@ -39,7 +39,8 @@ def allocate_growth(
         lower, upper: the bounds on K, as ``fractions.tolerance_bounds`` gives them.
 
     Returns:
-        int64 [layers]: units to grow in each layer. Its sum is the sum of ``pruned``.
+        int64 [layers]: units to grow in each layer. Its sum is the sum of ``pruned``, or 3e9 where
+        that is more: no layout has so many units, and no count is read back to refuse it.
 
     Raises:
         TypeError, ValueError: an argument is not as described; nothing was changed.

@@ -24,7 +24,9 @@ def prune_threshold_(
     Args:
         weights: one tensor a layer, float32, bfloat16 or float16, dense in memory.
         mask: the active units, changed in place.
-        threshold: float32 [1] on the mask's device, finite and not negative.
+        threshold: float32 [1] on the mask's device. Nothing reads it back to refuse it: of a
+            negative one the magnitude counts; below Inf is every finite unit, below NaN every
+            unit that is not NaN.
         zero: set the elements of pruned units to +0.0. False changes only the mask, for methods
             in which a unit that grows back at once keeps its value; ``apply_mask_`` follows then.
 

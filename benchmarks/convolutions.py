@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import torch
 from torch import nn
@@ -45,12 +47,29 @@ def convolutions(net: Net) -> list[Convolution]:
     return found
 
 
+@cache
+def distinct(name: str) -> tuple[Convolution, ...]:
+    """Every shape of convolution in one of ``MODELS`` once, in the order of the net."""
+    with torch.device("meta"):
+        model = MODELS[name][0]()
+    names = [at for at, module in model.named_modules() if isinstance(module, nn.Conv2d)]
+    return tuple(dict.fromkeys(_seen(model, names, IMAGES[name])))
+
+
 def _of_model(net: Net) -> list[Convolution]:
     build, paper = MODELS[net.name]
+    with torch.device("meta"):
+        model = build()
+    names = [name.removesuffix(".weight") for name in dsr.models.sparse_layers(model, paper)]
+    return _seen(model, names, IMAGES[net.name])
+
+
+def _seen(model: nn.Module, names: Sequence[str], image: int) -> list[Convolution]:
+    """What these layers of a model on the meta device see of images of that size."""
     found: dict[str, Convolution] = {}
 
     def look(name: str) -> Callable[..., None]:
-        def hook(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: object) -> None:
+        def hook(module: Any, inputs: tuple[torch.Tensor, ...], output: object) -> None:
             weight, x = tuple(module.weight.shape), tuple(inputs[0].shape[1:])
             if isinstance(module, nn.Conv2d):
                 found[name] = Convolution(weight, x, module.stride[0], int(module.padding[0]))
@@ -59,11 +78,7 @@ def _of_model(net: Net) -> list[Convolution]:
 
         return hook
 
-    with torch.device("meta"):
-        model = build()
-        names = [name.removesuffix(".weight") for name in dsr.models.sparse_layers(model, paper)]
-        for name in names:
-            model.get_submodule(name).register_forward_hook(look(name))
-        size = IMAGES[net.name]
-        model(torch.empty(2, 3, size, size))
+    for name in names:
+        model.get_submodule(name).register_forward_hook(look(name))
+    model(torch.empty(2, 3, image, image, device="meta"))
     return [found[name] for name in names]

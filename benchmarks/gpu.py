@@ -66,6 +66,7 @@ BENCHES: dict[str, list[str]] = {
     "bfloat16": ["run", *MORE, "--nets", "resnet50", "--dtype", "bfloat16"],
     "sparsity": ["run", *MORE, "--nets", "resnet50", "--sparsity", ".5,.8,.95,.99"],
     "sizes": ["run", *MORE, "--nets", "1e5,1e6,1e7,1e8,1e9"],
+    "products": ["masked_products", "--minutes", "1.6", "--seconds", "0.02"],
     "table3": ["table3"],
     "profile": ["profile"],
 }

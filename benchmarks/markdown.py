@@ -96,7 +96,7 @@ def summary_text(ops: dict[str, list[Row]]) -> str:
         lines.append(
             [
                 f"`{op}`",
-                _time(ours["median_us"]),
+                duration(ours["median_us"]),
                 _times(eager) + (f", {eager['provider']}" if eager else ""),
                 _times(authors),
                 ours["of_copy"] and f"{float(ours['of_copy']):.2g}",
@@ -121,7 +121,7 @@ def losses_text(ops: dict[str, list[Row]]) -> str:
             if best and best["speedup"] and float(best["speedup"]) < 1:
                 lines.append(
                     f"- `{op}` on {_label(key, cases)}: {best['provider']} takes "
-                    f"{_time(best['median_us'])}, ours {_time(case[0]['median_us'])}."
+                    f"{duration(best['median_us'])}, ours {duration(case[0]['median_us'])}."
                 )
     return "\n".join(lines) or ("None." if any(ops.values()) else NOT_MEASURED)
 
@@ -183,7 +183,7 @@ def _cell(row: Row | None) -> str:
     if row["error"]:
         return f"cannot run: {row['error']}"
     times = "" if row["kind"] in ("ours", "copy") else _times(row)
-    return f"{_time(row['median_us'])} {f'({times})' if times else ''}".strip()
+    return f"{duration(row['median_us'])} {f'({times})' if times else ''}".strip()
 
 
 def _limit(label: str, case: Sequence[Row]) -> str:
@@ -192,7 +192,7 @@ def _limit(label: str, case: Sequence[Row]) -> str:
         return ""
     moved, of_copy = int(ours["bytes"]), float(ours["of_copy"])
     speed = int(copy["bytes"]) / float(copy["median_us"]) / 1e3
-    limit = _time(str(float(ours["median_us"]) * of_copy))
+    limit = duration(str(float(ours["median_us"]) * of_copy))
     return (
         f"{label}: {moved / 1e6:.4g} MB must move, {limit} at the {speed:.3g} GB/s of the copy; "
         f"{of_copy:.2g} of that speed."
@@ -210,7 +210,8 @@ def _times(row: Row | None) -> str:
     return f"{_digits(float(row['speedup']))}x" if row and row["speedup"] else ""
 
 
-def _time(microseconds: str) -> str:
+def duration(microseconds: str) -> str:
+    """Three digits with a unit; nothing for no number."""
     value = float(microseconds or 0)
     for unit, size in (("s", 1e6), ("ms", 1e3)):
         if value >= size:

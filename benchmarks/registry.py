@@ -60,3 +60,7 @@ OPS: dict[str, Entry] = {
     "checkpoint_save": Entry(checkpoint.save_case, checkpoint.TARGETS),
     "checkpoint_load": Entry(checkpoint.load_case, checkpoint.TARGETS),
 }
+# Products through every layer of a net, which take minutes: timed where they are asked for. Layer
+# by layer `python -m benchmarks.masked_products` times them.
+PRODUCTS = ("masked_linear", "masked_conv2d", "packed_linear")
+DEFAULT = tuple(op for op in OPS if op not in PRODUCTS)

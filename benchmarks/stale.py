@@ -8,9 +8,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.cases.dsr_step import OPS as STEP_OPS
+from benchmarks.registry import PRODUCTS
 from dsr_kernels.schema import OPS
 
 ROOT = Path(__file__).parent.parent
+PRODUCT_SOURCES = [
+    "benchmarks/masked_products",
+    "dsr_kernels/library/masking.py",
+    "dsr_kernels/route_table.py",
+    "dsr_kernels/triton_kernels/conv_kernels.py",
+    "dsr_kernels/triton_kernels/product_tuning.py",
+    "dsr_kernels/triton_kernels/tile_lists.py",
+    "dsr_kernels/triton_kernels/weight_tiles.py",
+]
 
 
 def stale(folder: Path, names: Sequence[str], machine: str = "machine.json") -> list[str]:
@@ -39,6 +49,9 @@ def sources(name: str, native: str) -> list[str]:
     """The files of an op, or of all ops of a sequence, as far as one device runs them."""
     if name == "table3":
         return ["python/dsr/reallocate.py", "python/dsr/sparsifier.py", "benchmarks/table3"]
+    if name == "masked_products":
+        own = [file for op in PRODUCTS for file in sources(op, native)]
+        return [*own, *PRODUCT_SOURCES]
     ops = STEP_OPS if name == "dsr_step" else (name,)
     files = [f"benchmarks/cases/{name.rstrip('_')}.py"]
     for op in ops:
@@ -50,6 +63,8 @@ def sources(name: str, native: str) -> list[str]:
             files.append(f"csrc/cpu/{stem}.cpp")
         else:
             files += [f"csrc/cuda/{stem}.cu", f"dsr_kernels/triton_kernels/{stem}.py"]
+        if "library" in OPS[op].backends:
+            files.append(f"dsr_kernels/library/{stem}.py")
     return files
 
 

@@ -1,4 +1,4 @@
-"""Fills the tables of README.md and docs/results.md from the committed CSV files.
+"""Fills the tables of README.md and of docs from the committed CSV files.
 
 A table stands between ``<!-- name -->`` and ``<!-- /name -->``; the first alone is enough to begin
 with. Anything else in a file stays as it is.
@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.markdown import (
+    NOT_MEASURED,
     FormatError,
     Row,
     accuracy_text,
@@ -23,14 +24,17 @@ from benchmarks.markdown import (
     read_rows,
     summary_text,
 )
-from benchmarks.registry import OPS
+from benchmarks.masked_products import text as products
+from benchmarks.masked_products.__main__ import MACHINE as PRODUCTS_MACHINE
+from benchmarks.masked_products.__main__ import csv_name
+from benchmarks.registry import DEFAULT
 from benchmarks.stale import stale
 from benchmarks.table3.text import table3_text
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 OP_COLUMNS = ("net", "sparsity", "provider", "kind", "median_us", "speedup", "bytes", "of_copy")
-FILES = (ROOT / "README.md", ROOT / "docs" / "results.md")
+FILES = tuple(ROOT / name for name in ("README.md", "docs/results.md", "docs/masked-products.md"))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -73,6 +77,8 @@ def contents(results: Path, train: Path | None = None) -> dict[str, Callable[[],
         ),
         "gpu losses": lambda: _of_gpus(gpus, lambda gpu: losses_text(_ops(gpu))),
         "gpu table3": lambda: _of_gpus(gpus, _table3),
+        "cpu masked products": partial(_products, folder),
+        "gpu masked products": lambda: _of_gpus(gpus, _products),
     }
     for op, rows in ops.items():
         tables[f"cpu {op}"] = partial(op_text, op, rows)
@@ -82,7 +88,7 @@ def contents(results: Path, train: Path | None = None) -> dict[str, Callable[[],
 
 
 def _ops(folder: Path) -> dict[str, list[Row]]:
-    return {op: read_rows(folder / f"{op}.csv", OP_COLUMNS) for op in OPS}
+    return {op: read_rows(folder / f"{op}.csv", OP_COLUMNS) for op in DEFAULT}
 
 
 def _of_gpus(folders: Sequence[Path], text: Callable[[Path], str]) -> str:
@@ -93,7 +99,7 @@ def _of_gpus(folders: Sequence[Path], text: Callable[[Path], str]) -> str:
 
 
 def _machine(folder: Path) -> str:
-    return machine_text(folder) + _stale_mark(folder, list(OPS))
+    return machine_text(folder) + _stale_mark(folder, DEFAULT)
 
 
 def _table3(folder: Path) -> str:
@@ -104,6 +110,20 @@ def _table3(folder: Path) -> str:
     return (
         f"{machine_text(folder, machine)}{_stale_mark(folder, ['table3'], machine)}\n\n"
         f"{table3_text(rows)}"
+    )
+
+
+def _products(folder: Path) -> str:
+    linear, convolutions = (
+        read_rows(folder / csv_name(op), products.COLUMNS)
+        for op in ("masked_linear", "masked_conv2d")
+    )
+    if not linear and not convolutions:
+        return NOT_MEASURED
+    old = _stale_mark(folder, ["masked_products"], PRODUCTS_MACHINE)
+    return (
+        f"{machine_text(folder, PRODUCTS_MACHINE)}{old}\n\n{products.linear_text(linear)}\n\n"
+        f"{products.convolutions_text(convolutions)}"
     )
 
 

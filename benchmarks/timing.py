@@ -71,7 +71,7 @@ def time_case(case: Case, budget: float, device: torch.device) -> list[Measureme
     They take turns, so that a slow minute of the machine slows all of them. Where the weights of
     the net do not stay in cache during training, the caches are emptied before each call.
     """
-    evict = _Evictor(device, case.copied_bytes > STAYS_IN_CACHE_BYTES)
+    evict = Evictor(device, case.copied_bytes > STAYS_IN_CACHE_BYTES)
     measurements = [_warmed(provider, device) for provider in case.providers]
     gc.collect()
     gc.disable()
@@ -86,7 +86,7 @@ def time_case(case: Case, budget: float, device: torch.device) -> list[Measureme
     return measurements
 
 
-def _replay(measurement: Measurement, evict: _Evictor) -> None:
+def _replay(measurement: Measurement, evict: Evictor) -> None:
     """Time graph replays of ours and of the copy; one that cannot be captured has none."""
     if measurement.error or measurement.provider.kind not in ("ours", "copy"):
         return
@@ -117,7 +117,7 @@ def _warmed(provider: Provider, device: torch.device) -> Measurement:
     return measurement
 
 
-def _take_turns(waiting: Sequence[Measurement], evict: _Evictor, device: torch.device) -> None:
+def _take_turns(waiting: Sequence[Measurement], evict: Evictor, device: torch.device) -> None:
     for measurement in waiting:
         provider = measurement.provider
         begin = time.perf_counter()
@@ -139,7 +139,7 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-class _Evictor:
+class Evictor:
     """Fills the caches with something else."""
 
     def __init__(self, device: torch.device, wanted: bool) -> None:

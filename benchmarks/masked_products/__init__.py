@@ -1,0 +1,1 @@
+"""Sweeps the masked products over rows, sparsity, structure and the layers of nets."""

@@ -55,6 +55,7 @@ class Case:
         copied_bytes: of the weights that the provider ``copy`` copies.
         providers: the first is ours.
         dtype: of the weights.
+        on_device: whether all the work is the device's, so that a CUDA graph may hold it.
     """
 
     op: str
@@ -64,6 +65,7 @@ class Case:
     copied_bytes: int
     providers: tuple[Provider, ...]
     dtype: torch.dtype = torch.float32
+    on_device: bool = True
 
 
 def require(condition: object, text: str) -> None:

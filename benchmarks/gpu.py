@@ -24,7 +24,7 @@ import torch
 from benchmarks import gpu_tests
 from benchmarks.gpu_log import ROOT, Log, Step, ending
 
-LIMITS_S = {"test": 520.0, "bench": None}  # the tests have to end within nine minutes
+LIMITS_S = {"test": 520.0, "bench": 560.0}  # what has not ended by then is cut off, and kept
 
 
 def main(argv: list[str]) -> int:
@@ -60,6 +60,8 @@ def build(log: Log) -> Step:
 FEW = "prune_threshold_,kth_magnitude,grow_random_,dsr_step"
 SECONDS = ["--seconds", "0.05"]
 MORE = ["--append", *SECONDS, "--ops", FEW]
+# A step of ResNet-50 at the paper's batch takes a third of a second.
+FEWER = ["--implementations", "ours", "--blocks", "4", "--steps", "5"]
 BENCHES: dict[str, list[str]] = {
     "ops": ["run", *SECONDS, "--nets", "lenet-300-100,wrn-28-2,resnet50"],
     "shapes": ["run", *MORE, "--nets", "wrn-16-8,transformer-1b"],
@@ -67,7 +69,8 @@ BENCHES: dict[str, list[str]] = {
     "sparsity": ["run", *MORE, "--nets", "resnet50", "--sparsity", ".5,.8,.95,.99"],
     "sizes": ["run", *MORE, "--nets", "1e5,1e6,1e7,1e8,1e9"],
     "products": ["masked_products", "--minutes", "1.6", "--seconds", "0.02"],
-    "table3": ["table3"],
+    "table3": ["table3", "--nets", "wrn-28-2"],
+    "resnet50": ["table3", "--append", "--nets", "resnet50", *FEWER],
     "profile": ["profile"],
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -63,34 +63,36 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ValueError as error:
         parser.error(str(error))
     make_folder(parser, options.out)
-    rows = _time(
-        ops, [net(n, dtype) for n in nets for dtype in dtypes], sparsities, device, options.seconds
-    )
-    if options.out is not None:
-        write_csv(rows, options.out, options.append)
-        if not options.append:
-            command = f"python -m benchmarks.run {' '.join(arguments)}"
-            write_machine(options.out, device, command)
-            _draw(rows, options.out)
+    if options.out is not None and not options.append:
+        write_machine(options.out, device, f"python -m benchmarks.run {' '.join(arguments)}")
+    shapes = [net(n, dtype) for n in nets for dtype in dtypes]
+    rows: list[Row] = []
+    for op in ops:
+        goes_on = options.append
+        for of_case in _time(op, shapes, sparsities, device, options.seconds):
+            rows += of_case
+            if options.out is not None:  # at once: a run that is cut off has left what it measured
+                write_csv(of_case, options.out, goes_on)
+            goes_on = True
+    if options.out is not None and not options.append:
+        _draw(rows, options.out)
     return 0
 
 
 def _time(
-    ops: Sequence[str],
+    op: str,
     nets: Sequence[Net],
     sparsities: Sequence[float],
     device: torch.device,
     seconds: float,
-) -> list[Row]:
-    rows: list[Row] = []
-    for op in ops:
-        for shapes in nets:
-            for sparsity in sparsities:
-                case = OPS[op].build(shapes, sparsity, device)
-                of_case = rows_of(case, time_case(case, seconds, device))
-                print_rows(of_case)
-                rows += of_case
-    return rows
+) -> Iterator[list[Row]]:
+    """The rows of each case of an op, as they are measured."""
+    for shapes in nets:
+        for sparsity in sparsities:
+            case = OPS[op].build(shapes, sparsity, device)
+            rows = rows_of(case, time_case(case, seconds, device))
+            print_rows(rows)
+            yield rows
 
 
 def _draw(rows: Sequence[Row], out: Path) -> None:

@@ -14,6 +14,7 @@ from benchmarks.case import Case, Provider, WrongResultError
 from benchmarks.graphs import graph_seconds
 
 MIN_CALLS = 3
+_broken_captures: list[str] = []  # no graph is captured after the first that failed
 SLOW_SECONDS = 5.0  # a first call that takes longer is the only one
 MAX_CALLS = 100
 WALL_FACTOR = 5  # time with putting back may be this many times the time measured
@@ -80,7 +81,7 @@ def time_case(case: Case, budget: float, device: torch.device) -> list[Measureme
             _take_turns(waiting, evict, device)
     finally:
         gc.enable()
-    if device.type == "cuda":
+    if device.type == "cuda" and case.on_device:
         for measurement in measurements:
             _replay(measurement, evict)
     return measurements
@@ -90,9 +91,15 @@ def _replay(measurement: Measurement, evict: Evictor) -> None:
     """Time graph replays of ours and of the copy; one that cannot be captured has none."""
     if measurement.error or measurement.provider.kind not in ("ours", "copy"):
         return
+    if _broken_captures:
+        return
     try:
         measurement.graph_seconds = graph_seconds(measurement.provider, evict)
-    except (RuntimeError, WrongResultError) as error:
+    except WrongResultError as error:
+        print(f"{measurement.provider.name}: no graph replay: {error}")
+    except RuntimeError as error:
+        # A capture that failed leaves PyTorch's generator and allocator in its middle.
+        _broken_captures.append(measurement.provider.name)
         print(f"{measurement.provider.name}: no graph replay: {str(error).splitlines()[0]}")
 
 

@@ -67,7 +67,8 @@ def explain(op: str, **conditions: Any) -> str:
             then names the route of that call and the reason.
 
     Raises:
-        ValueError: there is no such op.
+        TypeError, ValueError: there is no such op, or a condition is not as described, or the op
+            has no routes and conditions were given.
 
     Example:
         >>> print(dsr_kernels.explain("masked_linear", rows=8192, dtype=torch.bfloat16))
@@ -75,16 +76,32 @@ def explain(op: str, **conditions: Any) -> str:
     if op not in OPS:
         raise ValueError(f"op: expected one of {', '.join(OPS)}, got {op!r}")
     schema = OPS[op]
+    if conditions and "library" not in schema.backends:
+        raise ValueError(f"{next(iter(conditions))}: {op} has no routes; expected no conditions")
+    routes.check_conditions(**conditions)
     lines = [f"{op}: forced to {forced_backend()}" if forced_backend() else f"{op}:"]
     for name in BACKENDS:
         reason = unavailable(schema, name)
         lines.append(f"  {name}: {reason or 'available'}")
     if "library" in schema.backends:
-        return "\n".join([*lines, *routes.describe(op, **conditions)])
+        return "\n".join([*lines, *_route_lines(schema, conditions)])
     for device, names in _PREFERRED.items():
         order = [name for name in names if name in schema.backends]
         lines.append(f"  {device} tensors: the first available of {', '.join(order)}")
     return "\n".join([*lines, *_measured_lines(op)])
+
+
+def _route_lines(schema: OpSchema, conditions: dict[str, Any]) -> list[str]:
+    """The route of a product: that of the forced backend, or as ``routes`` tells."""
+    forced = forced_backend()
+    if forced is None:
+        return routes.describe(schema.name, **conditions)
+    device = torch.device(conditions["device"]) if "device" in conditions else None
+    reason = unavailable(schema, forced, device)
+    if reason:
+        return [f"  route: none: the forced backend {forced} cannot run here: {reason}"]
+    route = routes.forced_route(forced, conditions.get("structure", "unstructured"))
+    return [f"  route: {route.name}: {route.reason}"]
 
 
 def _measured_lines(op: str) -> list[str]:

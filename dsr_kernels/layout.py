@@ -115,7 +115,8 @@ class SparseLayout:
             ]
             table = torch.tensor(rows, dtype=torch.int64).view(len(rows), TABLE_COLUMNS)
             self._tables[device] = table = table.to(device)
-            _layouts[table] = self
+            # Not this layout, which holds the table: it would keep its own key alive.
+            _layouts[table] = SparseLayout(self.layers)
         return table
 
     @staticmethod

@@ -14,11 +14,13 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import torch
 
 from dsr_kernels.route_table import MEASURED, Measured
 
+CONDITIONS = ("rows", "elements", "dtype", "structure", "device")
 STRUCTURES = ("unstructured", "tiles", "channels")
 BACKEND_OF = {"library": "library", "triton": "triton", "triton-tiles": "triton"}
 
@@ -55,9 +57,10 @@ def choose_route(
     Raises:
         ValueError: ``structure`` is none of these.
     """
-    if structure not in STRUCTURES:
-        raise ValueError(f"structure: expected one of {', '.join(STRUCTURES)}, got {structure!r}")
+    _check_structure(structure)
     device = torch.device(device)
+    if op == "packed_linear":
+        return Route("library", "the weight is unpacked; the product is torch's own")
     if device.type != "cuda":
         return Route("library", f"on {device.type} the product is torch's own")
     if dtype == torch.float64:
@@ -83,10 +86,43 @@ def preferred(route: Route) -> tuple[str, ...]:
     return tuple(dict.fromkeys((BACKEND_OF[route.name], "library")))
 
 
-def describe(op: str, **conditions: object) -> list[str]:
+def check_conditions(**conditions: Any) -> None:
+    """Refuse what ``explain`` cannot make a route of, by name.
+
+    Raises:
+        TypeError, ValueError: a condition is not as :func:`choose_route` describes it.
+    """
+    unknown = sorted(set(conditions) - set(CONDITIONS))
+    if unknown:
+        raise ValueError(f"{unknown[0]}: expected a condition of {', '.join(CONDITIONS)}")
+    for name in ("rows", "elements"):
+        value = conditions.get(name, 0)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise TypeError(f"{name}: expected an int, got {value!r}")
+        if value < 0:
+            raise ValueError(f"{name}: expected at least 0, got {value}")
+    dtype, device = conditions.get("dtype", torch.float32), conditions.get("device", "cpu")
+    if not isinstance(dtype, torch.dtype):
+        raise TypeError(f"dtype: expected a torch.dtype, got {dtype!r}")
+    if not isinstance(device, (str, torch.device)):
+        raise TypeError(f"device: expected a torch.device or its name, got {device!r}")
+    try:
+        torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"device: expected a torch.device or its name, got {device!r}") from error
+    _check_structure(conditions.get("structure", STRUCTURES[0]))
+
+
+def forced_route(backend: str, structure: str = "unstructured") -> Route:
+    """The route where a backend is forced that can run."""
+    tiles = backend == "triton" and structure != "unstructured"
+    return Route("triton-tiles" if tiles else backend, f"the backend {backend} is forced")
+
+
+def describe(op: str, **conditions: Any) -> list[str]:
     """Lines for ``explain``: the route under these conditions, or how routes are chosen."""
-    if conditions:
-        route = choose_route(op, **conditions)  # type: ignore[arg-type]
+    if conditions or op == "packed_linear":
+        route = choose_route(op, **conditions)
         return [f"  route: {route.name}: {route.reason}"]
     places = sum(row.op == op for row in MEASURED)
     return [
@@ -94,6 +130,11 @@ def describe(op: str, **conditions: object) -> list[str]:
         f"{' and '.join(STRUCTURES[1:])}; give rows=, elements=, dtype=, structure= and device= "
         "for that of one call"
     ]
+
+
+def _check_structure(structure: Any) -> None:
+    if structure not in STRUCTURES:
+        raise ValueError(f"structure: expected one of {', '.join(STRUCTURES)}, got {structure!r}")
 
 
 def _nearest(

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-_counters: MutableMapping[Tensor, dict[str, Tensor]] = WeakTensorKeyDictionary()
+_counters: MutableMapping[Tensor, dict[tuple[str, int], Tensor]] = WeakTensorKeyDictionary()
 
 
 def counters(owner: Tensor, name: str, size: int) -> Tensor:
-    """Zeroed counters: int32 [at least ``size``] on the device of ``owner``, kept while it lives.
+    """Zeroed counters: int32 [``size``] on the device of ``owner``, kept while it lives.
 
     Args:
         owner: a tensor that the op changes in place, the mask's words. Two kernels that used the
@@ -27,10 +27,11 @@ def counters(owner: Tensor, name: str, size: int) -> Tensor:
     kept = _counters.get(owner)
     if kept is None:
         kept = _counters[owner] = {}
-    if name not in kept or kept[name].numel() < size:
+    # By size too: what a CUDA graph has captured must never be given up for something larger.
+    if (name, size) not in kept:
         refuse_capture(owner.device)
-        kept[name] = torch.zeros(size, dtype=torch.int32, device=owner.device)
-    return kept[name]
+        kept[name, size] = torch.zeros(size, dtype=torch.int32, device=owner.device)
+    return kept[name, size]
 
 
 def refuse_capture(device: torch.device) -> None:

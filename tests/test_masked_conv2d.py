@@ -27,6 +27,16 @@ SHAPES = {
 }
 
 
+@pytest.fixture(autouse=True)
+def ieee():
+    """cuDNN's default for float32 is TF32, and so is ours: here the sums are to be exact."""
+    settings = torch.backends.cudnn.conv
+    before = settings.fp32_precision
+    settings.fp32_precision = "ieee"
+    yield
+    settings.fp32_precision = before
+
+
 def run(case, device, backend, hints=None, **options):
     case.to(device)
 

@@ -116,7 +116,7 @@ def test_rejects():
         ({"x": case.x[..., 1:]}, ValueError, "x: expected a last size"),
         ({"x": case.x.half()}, TypeError, "values: expected torch.float16 as x"),
         ({"values": values[None]}, ValueError, "values: expected a contiguous vector"),
-        ({"values": values[:-1]}, ValueError, "unpack: expected .* values"),
+        ({"values": values[:-1]}, ValueError, "values: expected .* of them for the active"),
         ({"ranks": ranks[:-1]}, ValueError, "ranks: expected a contiguous tensor"),
         ({"mask": None}, TypeError, "mask: expected a BitMask"),
         ({"bias": case.bias[1:]}, ValueError, r"bias: expected shape \[37\]"),

@@ -70,3 +70,45 @@ def test_explain_names_the_route_and_the_reason():
 def test_without_a_gpu_its_name_is_not_asked_for():
     if not torch.cuda.is_available():
         assert "unmeasured on a GPU" in choose_route("masked_linear", device="cuda").reason
+
+
+def test_explain_tells_the_forced_backend_as_the_route(monkeypatch):
+    asked = {"rows": 16, "structure": "tiles"}
+    monkeypatch.setattr(dsr_kernels.dispatch, "unavailable", lambda *args: "")
+    for name, route in (("reference",) * 2, ("library",) * 2, ("triton", "triton-tiles")):
+        with dsr_kernels.backend(name):
+            text = dsr_kernels.explain("masked_linear", **asked)
+            assert f"route: {route}: the backend {name} is forced" in text
+    monkeypatch.undo()
+    with dsr_kernels.backend("cuda"):
+        for text in (explain_of(**asked), explain_of(), explain_of(device="cpu")):
+            assert "route: none: the forced backend cuda cannot run here: built only" in text
+
+
+def explain_of(op="masked_linear", **conditions):
+    return dsr_kernels.explain(op, **conditions)
+
+
+def test_a_packed_product_is_the_librarys():
+    for asked in ({}, {"device": "cuda", "structure": "tiles"}):
+        assert "route: library: the weight is unpacked" in explain_of("packed_linear", **asked)
+
+
+@pytest.mark.parametrize(
+    ("conditions", "error", "message"),
+    [
+        ({"rows": -1}, ValueError, "rows: expected at least 0, got -1"),
+        ({"rows": 1.5}, TypeError, "rows: expected an int, got 1.5"),
+        ({"elements": True}, TypeError, "elements: expected an int, got True"),
+        ({"elements": -5}, ValueError, "elements: expected at least 0"),
+        ({"dtype": "float32"}, TypeError, "dtype: expected a torch.dtype, got 'float32'"),
+        ({"device": "gpu"}, ValueError, "device: expected a torch.device or its name, got 'gpu'"),
+        ({"device": 3}, TypeError, "device: expected a torch.device or its name, got 3"),
+        ({"structure": "blocks"}, ValueError, "structure: expected one of"),
+        ({"row": 3}, ValueError, "row: expected a condition of rows, elements"),
+        ({"op": "pack", "rows": 3}, ValueError, "rows: pack has no routes"),
+    ],
+)
+def test_explain_refuses_by_name(conditions, error, message):
+    with pytest.raises(error, match=message):
+        explain_of(**conditions)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,7 @@ def save_case(net: Net, sparsity: float, device: torch.device) -> Case:
             "torch.save", "eager", lambda: folder.torch_save(parts, sync=False), check=check_file
         ),
     ]
-    return p.case("checkpoint_save", 2 * 2 * 4 * net.weights, providers)
+    return replace(p.case("checkpoint_save", 4 * net.bytes, providers), on_device=False)
 
 
 def load_case(net: Net, sparsity: float, device: torch.device) -> Case:
@@ -89,7 +90,7 @@ def load_case(net: Net, sparsity: float, device: torch.device) -> Case:
         Provider("dsr.Checkpoints.load_latest", "ours", load, check=check),
         Provider("torch.load", "eager", torch_load, check=check),
     ]
-    return p.case("checkpoint_load", 2 * 2 * 4 * net.weights, providers)
+    return replace(p.case("checkpoint_load", 4 * net.bytes, providers), on_device=False)
 
 
 def _check_equal(loaded: Any, parts: dict[str, torch.Tensor]) -> None:

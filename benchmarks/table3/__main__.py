@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.markdown import read_rows
 from benchmarks.report import write_machine
 from benchmarks.run import DEVICES, Parser, make_folder, names_of
 from benchmarks.table3.methods import METHODS, PAPER, SETTINGS, Setting
@@ -57,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--blocks", type=_count(2), help="default: 25; on a CPU 5")
     parser.add_argument("--steps", type=_count(1), help="a block, default: 20; on a CPU 4")
     parser.add_argument("--out", type=Path, help=f"folder for {CSV}, machine.json and {PICTURE}")
+    parser.add_argument("--append", action="store_true", help="to the CSV file that is there")
     options = parser.parse_args(arguments)
     if options.device not in DEVICES:
         parser.error(f"--device: expected {' or '.join(DEVICES)}, got {options.device!r}")
@@ -74,7 +76,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("on a CPU: smaller batches and images, fewer blocks; the ratios hold for these")
     blocks = options.blocks or (5 if device.type == "cpu" else 25)
     steps = options.steps or (4 if device.type == "cpu" else 20)
-    rows = []
+    rows: list[Row] = []
+    if options.append and options.out is not None:
+        rows += read_rows(options.out / CSV, COLUMNS)
     for net in nets:
         for method in methods:
             for implementation in implementations:
@@ -82,8 +86,12 @@ def main(argv: Sequence[str] | None = None) -> int:
                     continue
                 rows.append(_row(net, method, implementation, device, blocks, steps))
                 print(_line(rows[-1]), flush=True)
+                if options.out is not None:  # at once: a run that is cut off has left its rows
+                    _write(rows, options.out)
     if options.out is not None:
-        _write(rows, options.out, device, arguments)
+        command = f"python -m benchmarks.table3 {' '.join(arguments)}"
+        write_machine(options.out, device, command, name="table3_machine.json")
+        _draw(rows, options.out)
     return 0
 
 
@@ -188,13 +196,14 @@ def _line(row: Row) -> str:
     )
 
 
-def _write(rows: list[Row], out: Path, device: torch.device, arguments: list[str]) -> None:
+def _write(rows: list[Row], out: Path) -> None:
     with (out / CSV).open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         writer.writerows(rows)
-    command = f"python -m benchmarks.table3 {' '.join(arguments)}"
-    write_machine(out, device, command, name="table3_machine.json")
+
+
+def _draw(rows: list[Row], out: Path) -> None:
     try:
         from benchmarks.table3.picture import plot_table3
     except ImportError as error:

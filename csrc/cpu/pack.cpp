@@ -36,11 +36,12 @@ void pack_layer(const PackedLayer& layer, const T* data, T* values, int team) {
 }  // namespace
 
 void pack(const Buffer& tensor, const Buffer& words, const std::vector<int64_t>& units,
-          int64_t /*active*/, const Buffer& values, const Buffer& ranks, int threads) {
+          int64_t active, const Buffer& values, const Buffer& ranks, int threads) {
   const PackedLayer layer(units, words, ranks);
   const int team = layer.team(threads);
   count_ranks(layer, ranks.as<int64_t>(), team);
-  require_values("pack", values.size, layer.ranks[layer.blocks()], layer.unit_size);
+  require_active(active, layer.ranks[layer.blocks()]);
+  require_values(values.size, active, layer.unit_size);
   switch (element_bytes(tensor.dtype)) {
     case 2:
       return pack_layer(layer, tensor.as<const uint16_t>(), values.as<uint16_t>(), team);

@@ -63,11 +63,36 @@ inline int64_t block_population(const PackedLayer& layer, int64_t block) {
   return count;
 }
 
-inline void require_values(const char* op, int64_t have, int64_t active, int64_t unit_size) {
-  if (have != active * unit_size) {
+// Before anything is read at a rank: it must be the number of active units before its block.
+inline void require_ranks(const PackedLayer& layer, int team) {
+  const int64_t blocks = layer.blocks();
+  int64_t wrong = layer.ranks[0] != 0;
+#pragma omp parallel for schedule(static) num_threads(team) reduction(+ : wrong) if (team > 1)
+  for (int64_t b = 0; b < blocks; ++b) {
+    // Unsigned, so that no rank overflows.
+    const uint64_t here =
+        static_cast<uint64_t>(layer.ranks[b + 1]) - static_cast<uint64_t>(layer.ranks[b]);
+    wrong += here != static_cast<uint64_t>(block_population(layer, b));
+  }
+  if (wrong != 0) {
     throw std::invalid_argument(
-        std::string(op) + ": expected " + std::to_string(active * unit_size) +
-        " values for the active units of the mask, got " + std::to_string(have));
+        "ranks: expected how many units of the mask are active before each block of 1,024, got "
+        "other numbers; pack again after the mask has changed");
+  }
+}
+
+inline void require_active(int64_t have, int64_t active) {
+  if (have != active) {
+    throw std::invalid_argument("active: expected " + std::to_string(active) +
+                                ", as in the mask, got " + std::to_string(have));
+  }
+}
+
+inline void require_values(int64_t have, int64_t active, int64_t unit_size) {
+  if (have != active * unit_size) {
+    throw std::invalid_argument("values: expected " + std::to_string(active * unit_size) +
+                                " of them for the active units of the mask, got " +
+                                std::to_string(have));
   }
 }
 

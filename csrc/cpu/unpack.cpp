@@ -1,6 +1,6 @@
 // unpack on the CPU: packed values back to their places, +0.0 everywhere else.
 //
-// Moves: one bit a unit in; each value in; each element of the dense tensor out.
+// Moves: one bit a unit in, twice; each value in; each element of the dense tensor out.
 
 #include "cpu/launchers.h"
 #include "cpu/packed_blocks.h"
@@ -41,11 +41,9 @@ void unpack_layer(const PackedLayer& layer, const T* values, T* data, int team) 
 void unpack(const Buffer& values, const Buffer& ranks, const Buffer& words,
             const std::vector<int64_t>& units, const Buffer& tensor, int threads) {
   const PackedLayer layer(units, words, ranks);
-  const int64_t blocks = layer.blocks();
-  const int64_t active =
-      blocks > 0 ? layer.ranks[blocks - 1] + block_population(layer, blocks - 1) : 0;
-  require_values("unpack", values.size, active, layer.unit_size);
   const int team = layer.team(threads);
+  require_ranks(layer, team);
+  require_values(values.size, layer.ranks[layer.blocks()], layer.unit_size);
   switch (element_bytes(values.dtype)) {
     case 2:
       return unpack_layer(layer, values.as<const uint16_t>(), tensor.as<uint16_t>(), team);

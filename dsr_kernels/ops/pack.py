@@ -48,6 +48,10 @@ def pack(
     words, shape = mask.layer_words(layer), mask.layout.layers[layer]
     if active is None:
         active = int(popcount(words.long() & 0xFFFFFFFF).sum())
+    elif not isinstance(active, int) or isinstance(active, bool):
+        raise TypeError(f"active: expected an int or None, got {type(active).__name__}")
+    elif not 0 <= active <= shape.units:
+        raise ValueError(f"active: expected a count in [0, {shape.units}], got {active}")
     units = [shape.outer, shape.unit_size, shape.inner]
     values, ranks = torch.ops.dsr_kernels.pack(tensor, words, units, active)
     return values, ranks

@@ -49,7 +49,7 @@ def packed_linear(
         [..., outs], contiguous.
 
     Raises:
-        TypeError, ValueError: an argument is not as described.
+        TypeError, ValueError: an argument is not as described; ranks as for ``unpack``.
 
     Example:
         >>> values, ranks = pack(weight, mask)

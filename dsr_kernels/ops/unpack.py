@@ -30,7 +30,9 @@ def unpack(values: Tensor, ranks: Tensor, mask: BitMask, layer: int = 0) -> Tens
         weight.
 
     Raises:
-        TypeError, ValueError: an argument is not as described.
+        TypeError, ValueError: an argument is not as described. Whether ranks and mask belong
+            together is checked on a CPU; on a GPU, which is not asked, elements are then wrong,
+            and nothing beyond the values is read.
 
     Example:
         >>> layout = SparseLayout.of_elements([4])

@@ -45,6 +45,7 @@ def _grow_tile(
     grown = pack(candidates & selected)
     words_at = words_ptr + chunk.word_offset + begin // WORD + tl.arange(0, WORDS)
     now = tl.load(words_at, mask=grown != 0, other=0)
+    tl.debug_barrier()  # all copies of a word are loaded before one is stored
     tl.store(words_at, now | grown, mask=grown != 0)
     return tl.sum(popcount(grown.to(tl.uint32, bitcast=True)), axis=0)
 

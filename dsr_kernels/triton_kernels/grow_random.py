@@ -146,7 +146,8 @@ def grow_random_(
     config = tuning("grow_random_")
     plan = chunks(table, config.block)
     counting = min(plan.number, config.programs)
-    placing = min(-(-words.numel() * 32 // config.ranks), config.programs)
+    # At least one, which clears the counters, even if no layer has a unit.
+    placing = max(1, min(-(-words.numel() * 32 // config.ranks), config.programs))
     spans = plan.number * (config.block // SPAN_UNITS)
     with torch.cuda.device_of(words):
         grow_random_kernel[(counting + placing,)](

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from dsr_kernels.extension import DTYPE_CODES
 from dsr_kernels.layout import SparseLayout
+from dsr_kernels.workspace import refuse_capture
 
 COLUMNS = 4  # of pointer_table: pointer, elements, layer, first program
 LAYER_COLUMNS = 3  # of layer_table: pointer, dtype code, bits of float32(1 / unit_size)
@@ -71,8 +72,7 @@ def layer_table(tensors: Sequence[Tensor], table: Tensor) -> Tensor:
         (tensor.data_ptr(), DTYPE_CODES[tensor.dtype], _reciprocal_bits(shape.unit_size))
         for tensor, shape in zip(tensors, shapes, strict=True)
     )
-    make = lambda: (torch.tensor(rows, dtype=torch.int64).to(table.device), 0)  # noqa: E731
-    return _table((table.device, 0, rows), make)[0]
+    return _table((table.device, 0, rows), lambda: (_on_device(rows, table.device), 0))[0]
 
 
 def has_groups(table: Tensor) -> bool:
@@ -95,6 +95,7 @@ def _reciprocal_bits(unit_size: int) -> int:
 
 def _table(key: _Key, make: Callable[[], tuple[Tensor, int]]) -> tuple[Tensor, int]:
     if key not in _tables:
+        refuse_capture(key[0])
         _tables[key] = make()
         if len(_tables) > MAX_TABLES:
             _tables.popitem(last=False)
@@ -112,7 +113,13 @@ def _build(
     for pointer, elements, layer in rows:
         entries.append((pointer, elements, layer, programs))
         programs += -(-elements // block)
-    return torch.tensor(entries, dtype=torch.int64).to(device), programs
+    return _on_device(entries, device), programs
+
+
+def _on_device(rows: Sequence[Sequence[int]], device: torch.device) -> Tensor:
+    """int64 rows on the device, copied behind what it is doing: the host does not wait."""
+    table = torch.tensor(rows, dtype=torch.int64)
+    return table.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else table
 
 
 def _keep_while_used(key: _Key, table: Tensor) -> None:

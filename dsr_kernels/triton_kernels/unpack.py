@@ -26,13 +26,13 @@ from dsr_kernels.triton_kernels.packed_blocks import (
 def unpack_kernel(
     values_ptr, ranks_ptr, words_ptr, data_ptr, units, unit_size, inner, size, BLOCK: tl.constexpr
 ):
-    """One block's elements; ``size`` is the number of values there are."""
+    """One block's elements; ``size`` is the number of values there are: no others are read."""
     block = tl.program_id(0).to(tl.int64)
     unit, active = block_bits(words_ptr, block, units, BLOCK)
     place = (tl.load(ranks_ptr + block) + tl.cumsum(active, 0) - active) * unit_size
     target = first_element(unit, unit_size, inner)
     for u in range(0, unit_size):
-        chosen = (active != 0) & (place + u < size)
+        chosen = (active != 0) & (place + u >= 0) & (place + u < size)
         value = tl.load(values_ptr + place + u, mask=chosen, other=0)
         tl.store(data_ptr + target + u * inner, value, mask=unit < units)
 

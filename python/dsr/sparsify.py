@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -12,7 +12,8 @@ from dsr.divergence import check_group
 from dsr.initial_masks import choose_by_saliency, draw_random
 from dsr.masked import MaskedStorage
 from dsr.methods.base import Method
-from dsr.selection import Patterns, select_parameters
+from dsr.nn.masked import MaskedWeight
+from dsr.selection import Owned, Patterns, select_parameters
 from dsr.sparsifier import TAKEN, Sparsifier
 
 WRAPPERS = (
@@ -79,6 +80,7 @@ def sparsify(
     _check_start(method, masks, calibrate)
     check_group(process_group)
     selection = select_parameters(model, include, exclude)
+    _refuse_masked(selection.sparse)
     for one in selection.sparse:
         if one.parameter in TAKEN:
             raise ValueError(f"model: {one.name} is sparse already; call dsr.sparsify once a model")
@@ -145,6 +147,15 @@ def _check_start(method: Method, masks: Any, calibrate: Any) -> None:
             f"calibrate: {name} needs a function that returns the loss of a batch, got "
             f"{calibrate!r}"
         )
+
+
+def _refuse_masked(sparse: Iterable[Owned]) -> None:
+    for one in sparse:
+        if isinstance(one.module, MaskedWeight):
+            raise TypeError(
+                f"{one.name}: its {type(one.module).__name__} has a mask of its own, which "
+                "dsr.sparsify does not move; make it dense with to_dense(), or exclude it"
+            )
 
 
 def _check_int(name: str, value: Any, low: int, high: int) -> None:

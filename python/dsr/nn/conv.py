@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from dsr.nn.checks import check_geometry, refuse_computed
 from dsr.nn.masked import MaskedWeight, copy_parameters, with_defaults, zero_inactive
 from dsr_kernels import masked_conv2d
 
@@ -13,15 +14,18 @@ from dsr_kernels import masked_conv2d
 class MaskedConv2d(MaskedWeight, nn.Conv2d):
     """``y = conv2d(x, select(mask, weight, 0), bias)``.
 
-    What lies under the mask is kept and never read, so that a weight can come back. Its gradient
-    there is 0.
+    What lies under the mask is kept and never read, so that a weight can come back (but see
+    ``weight_is_masked``). Its gradient there is 0.
 
     Args:
         in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, device,
             dtype: as for ``torch.nn.Conv2d``; zeros are the only padding.
         mask: bool, of the weight's shape, True where active; default: all of them.
         granularity: what one mask bit stands for: "element", or "kernel" for a slice [out, in].
-        weight_is_masked, structure: as for ``dsr_kernels.masked_conv2d``; speed alone.
+        weight_is_masked: the weight is 0 wherever it is inactive, which saves a pass over it in
+            each product. What a mask makes inactive is then set to 0, and does not come back; in
+            training nothing else may change it there, such as an optimizer's momentum.
+        structure: as for ``dsr_kernels.masked_conv2d``; speed alone.
 
     Attributes:
         mask: bool, of the weight's shape. Assign to change it.
@@ -55,6 +59,7 @@ class MaskedConv2d(MaskedWeight, nn.Conv2d):
         weight_is_masked: bool = False,
         structure: str = "unstructured",
     ) -> None:
+        check_geometry(kernel_size, stride, padding, dilation)
         super().__init__(
             in_channels,
             out_channels,
@@ -76,10 +81,16 @@ class MaskedConv2d(MaskedWeight, nn.Conv2d):
         Args:
             module: a ``torch.nn.Conv2d`` that pads with zeros.
             mask: bool, of the weight's shape.
-            options: granularity, weight_is_masked, structure.
+            options: granularity, weight_is_masked (the copied weight is then set to 0 where it is
+                inactive), structure.
+
+        Raises:
+            TypeError, ValueError: an argument is not as described, or the module's weight or bias
+                is computed from other parameters.
         """
         if not isinstance(module, nn.Conv2d):
             raise TypeError(f"module: expected a torch.nn.Conv2d, got {type(module).__name__}")
+        refuse_computed(module)
         if module.padding_mode != "zeros":
             raise ValueError(
                 f"module: expected padding_mode 'zeros', got {module.padding_mode!r}; pad the "

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from dsr.nn.checks import refuse_computed
 from dsr.nn.masked import MaskedWeight, copy_parameters, with_defaults, zero_inactive
 from dsr_kernels import masked_linear
 
@@ -13,15 +14,18 @@ from dsr_kernels import masked_linear
 class MaskedLinear(MaskedWeight, nn.Linear):
     """``y = x @ select(mask, weight, 0).T + bias``.
 
-    What lies under the mask is kept and never read, so that a weight can come back. Its gradient
-    there is 0.
+    What lies under the mask is kept and never read, so that a weight can come back (but see
+    ``weight_is_masked``). Its gradient there is 0.
 
     Args:
         in_features, out_features, bias, device, dtype: as for ``torch.nn.Linear``.
         mask: bool [out_features, in_features], True where active; default: all of them.
         granularity: what one mask bit stands for: "element", or "row" for all weights of one
             output.
-        weight_is_masked, structure: as for ``dsr_kernels.masked_linear``; speed alone.
+        weight_is_masked: the weight is 0 wherever it is inactive, which saves a pass over it in
+            each product. What a mask makes inactive is then set to 0, and does not come back; in
+            training nothing else may change it there, such as an optimizer's momentum.
+        structure: as for ``dsr_kernels.masked_linear``; speed alone.
 
     Attributes:
         mask: bool, of the weight's shape. Assign to change it.
@@ -60,10 +64,16 @@ class MaskedLinear(MaskedWeight, nn.Linear):
         Args:
             module: a ``torch.nn.Linear``.
             mask: bool, of the weight's shape.
-            options: granularity, weight_is_masked, structure.
+            options: granularity, weight_is_masked (the copied weight is then set to 0 where it is
+                inactive), structure.
+
+        Raises:
+            TypeError, ValueError: an argument is not as described, or the module's weight or bias
+                is computed from other parameters.
         """
         if not isinstance(module, nn.Linear):
             raise TypeError(f"module: expected a torch.nn.Linear, got {type(module).__name__}")
+        refuse_computed(module)
         masked = cls(
             module.in_features,
             module.out_features,

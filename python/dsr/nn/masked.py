@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dsr.nn.checks import check_hints
 from dsr.units import same_order, unit_bits
 from dsr_kernels import BitMask, LayerShape, SparseLayout
 
@@ -34,6 +35,7 @@ class MaskedWeight(nn.Module):
             raise ValueError(
                 f"granularity: expected one of {', '.join(self.GRANULARITIES)}, got {granularity!r}"
             )
+        check_hints(weight_is_masked, structure)
         self.granularity = granularity
         self.weight_is_masked, self.structure = weight_is_masked, structure
         if mask is None:
@@ -42,7 +44,10 @@ class MaskedWeight(nn.Module):
 
     @property
     def mask(self) -> Tensor:
-        """bool, of the weight's shape, True where active. Assign to change it."""
+        """bool, of the weight's shape, True where active. Assign to change it.
+
+        With ``weight_is_masked`` an assignment sets what it makes inactive to 0.
+        """
         elements = self.bits.layer_elements(0)
         return elements.as_strided(tuple(self.weight.shape), self._strides)
 
@@ -60,6 +65,12 @@ class MaskedWeight(nn.Module):
         bits = elements if units.unit_size == 1 else unit_bits(elements, units, "mask")
         self.bits = BitMask.from_bools(SparseLayout((units,)), [bits])
         self._strides = strides
+        self._keep_masked()
+
+    def _keep_masked(self) -> None:
+        """Make ``weight_is_masked`` true."""
+        if self.weight_is_masked and self.weight.device == self.bits.device:
+            zero_inactive(self.weight, self.mask)
 
     def _units(self, strides: tuple[int, ...]) -> LayerShape:
         """What a bit stands for in a weight of these strides."""
@@ -124,11 +135,13 @@ class MaskedWeight(nn.Module):
             unexpected_keys.remove(key)
         if key not in state_dict:
             missing_keys.append(key)
+            self._keep_masked()
             return
         try:
             self.mask = state_dict[key]
         except (TypeError, ValueError) as error:
             error_msgs.append(f"{prefix}{error}")
+            self._keep_masked()
 
     def extra_repr(self) -> str:
         units = "" if self.granularity == "element" else f", granularity={self.granularity!r}"

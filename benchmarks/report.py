@@ -111,11 +111,8 @@ def write_csv(rows: Sequence[Row], out: Path, append: bool = False) -> None:
 
 def write_machine(out: Path, device: torch.device, command: str, name: str = MACHINE) -> None:
     """Where, when, with what and by which command the numbers were taken."""
-    git = ["git", "describe", "--always", "--dirty"]
-    root = Path(__file__).parent
-    done = subprocess.run(git, cwd=root, capture_output=True, text=True, check=False)
     machine = {
-        "commit": done.stdout.strip() or None,
+        "commit": _commit(),
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "command": command,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
@@ -127,6 +124,19 @@ def write_machine(out: Path, device: torch.device, command: str, name: str = MAC
         "cuda": torch.version.cuda,
     }
     (out / name).write_text(json.dumps(machine, indent=2) + "\n")
+
+
+def _commit() -> str | None:
+    """The commit checked out, with "-dirty" if a file other than results has changed since."""
+    root = Path(__file__).parent.parent
+    head = ["git", "rev-parse", "--short", "HEAD"]
+    changes = ["git", "status", "--porcelain", "--", ".", ":!benchmarks/results"]
+    found = [
+        subprocess.run(command, cwd=root, capture_output=True, text=True, check=False).stdout
+        for command in (head, changes)
+    ]
+    commit = found[0].strip()
+    return (f"{commit}-dirty" if found[1].strip() else commit) or None
 
 
 def _processor() -> str:

@@ -80,6 +80,16 @@ def test_backward_keeps_x_and_the_packed_weight_alone():
     assert [t.data_ptr() for t in kept] == [x.data_ptr()]
 
 
+@pytest.mark.parametrize("asked", [(0,), (1,), (2,)], ids=["x", "values", "bias"])
+def test_one_gradient_at_a_time(asked):
+    case, values, function = make("ragged")
+    every = leaves(case.x, values, case.bias)
+    expected = torch.autograd.grad(function(*every).sum(), every)
+    some = [t.detach().requires_grad_(i in asked) for i, t in enumerate(every)]
+    (found,) = torch.autograd.grad(function(*some).sum(), [some[i] for i in asked])
+    assert torch.equal(found, expected[asked[0]])
+
+
 def test_double_backward_autocast_and_compile():
     case, values, function = make("ragged")
     x, values, bias = leaves(case.x, values, case.bias)

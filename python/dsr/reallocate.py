@@ -9,7 +9,7 @@ import torch
 
 from dsr.masked import MaskedStorage
 from dsr.methods.base import Method
-from dsr.methods.protocol import ComingStep, Pruned, Reallocation, Rules, Signs
+from dsr.methods.protocol import ComingStep, Pruned, Reallocation, Rules, Signs, StepRule
 from dsr.methods.rules import BySize, BySurvivors, RandomGrowth
 from dsr.nonfinite import raise_if_missing
 from dsr_kernels import BitMask
@@ -70,7 +70,7 @@ def rules_of(method: Method, budget: int) -> Rules | None:
 
 
 def before_step(
-    rules: Rules,
+    rule: StepRule,
     storage: MaskedStorage,
     state: DeviceState,
     optimizer: torch.optim.Optimizer,
@@ -79,14 +79,12 @@ def before_step(
     step: int,
     total_steps: int | None,
 ) -> None:
-    """Let the method change the gradients of optimizer step ``step``, if it wants to."""
-    if rules.before_step is None:
-        return
+    """Let the method change the gradients of optimizer step ``step``."""
     if state.signs is None:
         layout, device = storage.layout, storage.device
         state.signs = Signs(BitMask.zeros(layout, device), BitMask.zeros(layout, device))
     gradients, layers = storage.gradients()
-    rules.before_step.apply(
+    rule.apply(
         ComingStep(
             weights=storage.weights,
             gradients=gradients,

@@ -247,7 +247,7 @@ class Sparsifier:
 
     def _before_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         self._storage.check_unchanged()
-        changes = self._rules is not None and self._rules.before_step is not None
+        changes = None if self._rules is None else self._rules.before_step
         if not (self.strict or changes) or step_was_skipped(optimizer):
             return
         if self.strict:
@@ -257,7 +257,7 @@ class Sparsifier:
         if self._rules is not None and changes:
             refuse_closure(args, kwargs)
             self._follow_device()
-            before_step(self._rules, self._storage, self._state, optimizer, **self._clock(1))
+            before_step(changes, self._storage, self._state, optimizer, **self._clock(1))
 
     def _after_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         if step_was_skipped(optimizer):

@@ -95,3 +95,14 @@ def test_pack_refuses_a_count_that_is_none(name):
     ):
         with dsr_kernels.backend(name), pytest.raises(error, match=message):
             pack(tensor, mask, active=active)
+
+
+@pytest.mark.parametrize("name", ["cpu", "reference"])
+@pytest.mark.parametrize("change", [lambda v: v[:-1], lambda v: torch.cat([v, v[:2]])])
+def test_another_number_of_values_is_refused(name, change):
+    mask, values, ranks = packed()
+    with (
+        dsr_kernels.backend(name),
+        pytest.raises(ValueError, match=r"values: expected .* for the active units"),
+    ):
+        unpack(change(values).clone(), ranks, mask)

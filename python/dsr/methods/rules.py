@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -103,7 +104,7 @@ class RandomGrowth:
         return grow_random_(r.mask, r.previous, counts, seed=r.seed, reallocation=r.number)
 
 
-class NoisyGrowth(RandomGrowth):
+class NoisyGrowth(RandomGrowth, ABC):
     """Grow as :class:`RandomGrowth`, the new weights normal random numbers instead of 0."""
 
     def apply(self, reallocation: Reallocation, counts: Tensor) -> Tensor:
@@ -123,9 +124,9 @@ class NoisyGrowth(RandomGrowth):
         return grown
 
     @staticmethod
+    @abstractmethod
     def deviation(shape: torch.Size) -> float:
         """The standard deviation of new weights in a layer of that shape."""
-        raise NotImplementedError
 
 
 class RandomNormalGrowth(NoisyGrowth):

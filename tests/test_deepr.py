@@ -197,7 +197,7 @@ def test_a_closure_is_refused_and_nothing_changed():
 
 def test_the_rule_alone_is_refused():
     with pytest.raises(RuntimeError, match="before_step rule to take the signs"):
-        SignFlips().apply(Reallocation(*[None] * 13))
+        SignFlips().apply(Reallocation(*[None] * 14))
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

@@ -57,6 +57,7 @@ def resume_in_this_process(directory: str, method: str, optimizer: str, net: str
         ("rigl", "momentum", "convnet"),
         ("sparse-momentum", "adam", "mlp"),
         ("deepr", "nesterov", "convnet"),
+        ("deepr-soft", "nesterov", "convnet"),
         ("compressed", "nesterov", "mlp"),
         ("snip", "sgd", "convnet"),
         ("static", "rmsprop", "mlp"),
@@ -86,7 +87,7 @@ def test_resume_in_a_second_process_is_bit_exact(tmp_path, method, optimizer, ne
     )
     resumed = torch.load(tmp_path / "final.pt", weights_only=False)
     assert_same(resumed, final(whole))
-    moves = {"compressed": 4, "deepr": 20} | dict.fromkeys(FIXED, 0)
+    moves = {"compressed": 4, "deepr": 20, "deepr-soft": 20} | dict.fromkeys(FIXED, 0)
     assert whole["sparse"].stats().reallocations == moves.get(method, 6)
 
 

@@ -26,6 +26,8 @@ class Purpose(IntEnum):
     GROW = 1
     NOISE = 2
     NEW_WEIGHT = 3
+    DORMANT_START = 4
+    DORMANT_NOISE = 5
 
 
 def grow_random_(

@@ -29,13 +29,16 @@ def dump(sparse: Sparsifier) -> dict[str, Any]:
         "ever": {
             name: pack_bytes(mask) for name, mask in sparse._storage.masks(state.ever).items()
         },
+        **_dormant(sparse),
     }
 
 
 def load(sparse: Sparsifier, given: dict[str, Any]) -> None:
     """Check everything, then change everything."""
     identity = _identity(sparse)
+    own = _dormant(sparse)
     expected = {*identity, "step", "budget", "masks", "threshold", "reallocations", "moved", "ever"}
+    expected |= own.keys()
     if not isinstance(given, dict) or set(given) != expected:
         keys = sorted(given) if isinstance(given, dict) else type(given).__name__
         raise ValueError(f"state: expected the keys {sorted(expected)}, got {keys}")
@@ -45,14 +48,15 @@ def load(sparse: Sparsifier, given: dict[str, Any]) -> None:
                 f"state: {_difference(key, given[key], identity[key])}; resume with the model and "
                 "arguments it was saved with"
             )
-    for key in ("step", "budget", "reallocations"):
+    counts = ("step", "reallocations", *(["budget"] if sparse.method.has_budget else []))
+    for key in counts:
         _check_count(given[key], key)
     masks = _masks(given["masks"], identity["shapes"])
     ever = _masks(given["ever"], identity["shapes"], "ever")
     storage = sparse._storage
     mask_bits, ever_bits = storage.as_mask(masks), storage.as_mask(ever)
     active = int(mask_bits.counts().sum())
-    if active != given["budget"]:
+    if given["budget"] != (active if sparse.method.has_budget else None):
         raise ValueError(
             f"state: masks hold {active} active units, the budget is {given['budget']}"
         )
@@ -62,11 +66,17 @@ def load(sparse: Sparsifier, given: dict[str, Any]) -> None:
     state = sparse._state
     threshold = _tensor(given["threshold"], state.threshold, "threshold")
     moved = _tensor(given["moved"], state.moved, "moved")
+    dormant = _checked_dormant(given.get("dormant", {}), own.get("dormant", {}), masks)
     storage.check_unchanged()
     storage.mask.words.copy_(mask_bits.words)
     state.ever.words.copy_(ever_bits.words)
     storage.mask_weights()
-    sparse.step, sparse.constant_budget = given["step"], given["budget"]
+    sparse.step = given["step"]
+    if sparse.method.has_budget:
+        sparse.constant_budget = given["budget"]
+    if state.dormant is not None:
+        for name, value in zip(storage.names, state.dormant.values, strict=True):
+            value.copy_(dormant[name])
     state.threshold.copy_(threshold)
     state.moved.copy_(moved)
     state.number.fill_(given["reallocations"])
@@ -82,6 +92,29 @@ def _identity(sparse: Sparsifier) -> dict[str, Any]:
         "total_steps": sparse.total_steps,
         "shapes": {place.name: list(place.parameter.shape) for place in sparse._storage.places},
     }
+
+
+def _dormant(sparse: Sparsifier) -> dict[str, dict[str, Tensor]]:
+    """A copy of the dormant values in logical order, where the method has any."""
+    if sparse._state.dormant is None:
+        return {}
+    named = zip(sparse._storage.names, sparse._state.dormant.values, strict=True)
+    return {"dormant": {name: torch.empty(v.shape).copy_(v) for name, v in named}}
+
+
+def _checked_dormant(
+    given: Any, own: dict[str, Tensor], masks: dict[str, Tensor]
+) -> dict[str, Tensor]:
+    if not isinstance(given, dict) or set(given) != set(own):
+        names = sorted(given) if isinstance(given, dict) else type(given).__name__
+        raise ValueError(f"state: dormant: expected one each of {list(own)}, got {names}")
+    for name, like in own.items():
+        value = _tensor(given[name], like, f"dormant[{name!r}]")
+        if value[masks[name]].any() or not (value.abs() <= 1).all():
+            raise ValueError(
+                f"state: dormant: expected numbers in [-1, 1] for {name}, 0 where it is active"
+            )
+    return given
 
 
 def _difference(key: str, there: Any, here: Any) -> str:

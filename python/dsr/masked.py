@@ -148,6 +148,11 @@ class MaskedStorage:
             for layer, place in enumerate(self.places)
         ]
 
+    def learning_rates(self, optimizer: torch.optim.Optimizer) -> list[float | Tensor]:
+        """The learning rate of each layer's weight now."""
+        rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+        return [rates[id(place.parameter)] for place in self.places]
+
     def _mask_of(self, layer: int, mask: BitMask | None = None) -> Tensor:
         place = self.places[layer]
         return (

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 
+from dsr.dormant import DormantValues
 from dsr.masked import MaskedStorage
 from dsr.methods.base import Method
 from dsr.methods.protocol import ComingStep, Pruned, Reallocation, Rules, Signs, StepRule
@@ -33,13 +34,14 @@ class DeviceState:
         active: int64 [layers], active units.
         moved: int64 [4, layers]: units pruned and grown by the last reallocation, then in all.
         ever: the bits of units that were active after some reallocation, or at the start.
+        dormant: what inactive units keep, where a method's rules ask for it.
         signs: the weights' signs before the step, where a method takes them; no checkpoint holds
             them, since every step takes them anew.
     """
 
     FIELDS = ("threshold", "number", "active", "moved", "ever")
 
-    def __init__(self, storage: MaskedStorage, rules: Rules | None) -> None:
+    def __init__(self, storage: MaskedStorage, rules: Rules | None, seed: int) -> None:
         start = rules.initial_threshold if rules is not None else 0.0
         device, layers = storage.device, len(storage.places)
         self.threshold = torch.full((1,), start, dtype=torch.float32, device=device)
@@ -48,10 +50,15 @@ class DeviceState:
         self.moved = torch.zeros(4, layers, dtype=torch.int64, device=device)
         self.ever = storage.mask.clone()
         self.signs: Signs | None = None
+        self.dormant: DormantValues | None = None
+        if rules is not None and rules.dormant_start is not None:
+            self.dormant = DormantValues(storage.weights, storage.mask, rules.dormant_start, seed)
 
     def to(self, device: torch.device) -> None:
         for name in self.FIELDS:
             setattr(self, name, getattr(self, name).to(device))
+        if self.dormant is not None:
+            self.dormant.to(device)
         self.signs = None
 
 
@@ -173,7 +180,9 @@ def _move(
         zero_pruned=zero_pruned,
         previous_holds_pruned=not rules.regrow_pruned,
         views=lambda: storage.views(optimizer),
+        learning_rates=lambda: storage.learning_rates(optimizer),
         signs=state.signs,
+        dormant=state.dormant,
     )
     reallocation.counts = counts = rules.prune.apply(reallocation)
     if rules.regrow_pruned:

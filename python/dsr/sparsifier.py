@@ -66,7 +66,7 @@ class Sparsifier:
         self._ranks = DivergenceWatch(process_group)
         self.constant_budget = int(storage.mask.counts().sum())
         self._rules = rules_of(method, self.constant_budget)
-        self._state = DeviceState(storage, self._rules)
+        self._state = DeviceState(storage, self._rules, seed)
 
     def start(self) -> None:
         """Zero the inactive weights and claim the parameters. Called once, by `dsr.sparsify`."""
@@ -76,8 +76,10 @@ class Sparsifier:
         self._claim()
 
     @property
-    def budget(self) -> int:
-        """Active units that the method promises now."""
+    def budget(self) -> int | None:
+        """Active units that the method promises now; None: it promises none."""
+        if not self.method.has_budget:
+            return None
         units = [shape.units for shape in self._storage.layout.layers]
         scheduled = self.method.budget_at(self.step, self.total_steps, units)
         return self.constant_budget if scheduled is None else scheduled

@@ -29,7 +29,8 @@ class Stats:
     Args:
         step: optimizer steps that changed weights.
         reallocations: how often units moved.
-        budget: active units that the method promises; ``active`` are those counted.
+        budget: active units that the method promises, None where it promises none; ``active``
+            are those counted.
         threshold: H of DSR, or None for a method without one.
         pruned, grown: units moved by the last reallocation.
         total_pruned, total_grown: units moved since the start.
@@ -39,7 +40,7 @@ class Stats:
 
     step: int
     reallocations: int
-    budget: int
+    budget: int | None
     active: int
     threshold: float | None
     pruned: int

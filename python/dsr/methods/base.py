@@ -41,6 +41,11 @@ class Method:
         return False
 
     @property
+    def has_budget(self) -> bool:
+        """Whether the number of active units is promised, and not only counted."""
+        return True
+
+    @property
     def initial_sparsity(self) -> float:
         """The sparsity that masks are drawn at."""
         return self.sparsity

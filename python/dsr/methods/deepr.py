@@ -18,6 +18,7 @@ from dsr.methods.base import (
 from dsr.methods.protocol import ComingStep, Rules
 from dsr.methods.rules import BySize, RandomGrowth, RandomSignGrowth, SignFlips
 from dsr.methods.schedules import PAPER_STARTS, Stepwise
+from dsr.methods.soft_rewiring import START_DEVIATION, WakeUp
 from dsr_kernels import add_noise_, prune_sign_flips_
 
 CONSTRAINTS = ("layer", "global")
@@ -48,6 +49,11 @@ class DeepR(SparseMethod):
             code has 0.95. None: never.
         constraint: "layer": each layer regrows as many as it lost; "global": what all lost is
             split in proportion to the layers' sizes, as in a variant of the original code.
+        soft: the original's soft variant. Inactive weights sleep: each has a value of its own and
+            moves by the noise alone, until that takes it past 0 and it wakes. So as many wake as
+            do: the number of active weights is not fixed, ``stats().budget`` is None, and
+            ``sparsity`` is that of the start and the one that noise and L1 would keep if there
+            were no loss. Needs both above 0, and a float32 a weight of memory more.
         random_signs: a weight grows at 1e-12 with a random sign, and is pruned again if its first
             step goes the other way, as in the original; False: it grows at 0 and takes the sign
             of its first step, as in the DSR authors' code.
@@ -59,9 +65,13 @@ class DeepR(SparseMethod):
     signs of weights drawn before the model drew them anew, which prunes half of them. With
     ``random_signs``, one temperature and an optimizer without momentum, the step is that of the
     original's hard variant (0.5 and noise of 1e-5 there); its signs stay with a position for
-    ever, here until it is pruned. The original's soft variant, whose dormant connections keep
-    moving and which has no budget, is not here: inactive weights are 0. The global variant of the
-    original draws a layer for each connection; here the shares are exact.
+    ever, here until it is pruned. The global variant of the original draws a layer for each
+    connection, in proportion to the layers' initial active weights; here the shares are exact.
+
+    With ``soft`` signs stay with a position for ever, as in the original. No dormant value falls
+    below a floor: s / (1 - s) * lr * noise^2 / (2 * l1) with the first temperature's noise, the
+    rule of thumb of the original's code, which counts on one temperature only. Its values start
+    uniform between the floor and 0; here half-normal with the same density at 0.
     """
 
     l1: float = field(default=1e-5, kw_only=True)
@@ -71,6 +81,7 @@ class DeepR(SparseMethod):
     stop: float | None = 0.95
     constraint: str = "layer"
     random_signs: bool = False
+    soft: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -92,6 +103,22 @@ class DeepR(SparseMethod):
             check_number(self, "stop", low=0, high=1)
         check_choice(self, "constraint", CONSTRAINTS)
         check_bool(self, "random_signs")
+        check_bool(self, "soft")
+        if self.soft:
+            self._check_soft()
+
+    def _check_soft(self) -> None:
+        """Refuse what the soft variant has no floor with, or cannot be combined with."""
+        above_0 = {"sparsity": self.sparsity, "l1": self.l1, "eta": self.eta}
+        above_0["temperatures"] = self.temperatures[0]
+        for name, value in above_0.items():
+            if value == 0:
+                raise ValueError(f"{name}: expected a number above 0 with soft, got {value!r}")
+        if self.random_signs or self.constraint != "layer":
+            raise ValueError(
+                "soft: signs and layers of what grows are its own; leave random_signs and "
+                "constraint at their defaults"
+            )
 
     def _check_numbers(self, name: str) -> None:
         """Refuse what is no sequence of numbers of at least 0; make a tuple of a list."""
@@ -105,6 +132,10 @@ class DeepR(SparseMethod):
         if not numbers or not all(0 <= number < math.inf for number in numbers):
             raise ValueError(f"{expected} of at least 0, got {values!r}")
         object.__setattr__(self, name, tuple(numbers))
+
+    @property
+    def has_budget(self) -> bool:
+        return not self.soft
 
     @property
     def needs_total_steps(self) -> bool:
@@ -125,7 +156,20 @@ class DeepR(SparseMethod):
             temperature = steps.at(step, total_steps)
         return math.sqrt(2 * self.eta * temperature)
 
+    @property
+    def dormant_floor(self) -> float:
+        """How far below 0 a dormant value of ``soft`` may fall, at a learning rate of 1."""
+        variance = 2 * self.eta * self.temperatures[0]
+        return self.sparsity / (1 - self.sparsity) * variance / (2 * self.l1)
+
     def rules(self, budget: int) -> Rules:
+        if self.soft:
+            return Rules(
+                prune=SignFlips(),
+                grow=WakeUp(self.noise_at, self.dormant_floor),
+                before_step=GradientNoise(self),
+                dormant_start=START_DEVIATION,
+            )
         return Rules(
             prune=SignFlips(),
             grow=RandomSignGrowth() if self.random_signs else RandomGrowth(),

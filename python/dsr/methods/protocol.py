@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
+from dsr.dormant import DormantValues
 from dsr_kernels import (
     BitMask,
     allocate_growth,
@@ -112,7 +113,9 @@ class Reallocation:
     zero_pruned: bool
     previous_holds_pruned: bool
     views: Callable[[], list[SparseParam]]
+    learning_rates: Callable[[], list[float | Tensor]]
     signs: Signs | None = None
+    dormant: DormantValues | None = None
     counts: Pruned | None = None
 
     @property
@@ -184,6 +187,8 @@ class Rules:
         dense_state: the optimizer's state of inactive weights lives on and is never cleared.
         clear_grown: with ``dense_state``: clear the state of units that have just grown.
         before_step: changes the gradients before each optimizer step that is not skipped.
+        dormant_start: for a method whose inactive units have values of their own, kept outside of
+            the weights: the standard deviation of those it starts with.
     """
 
     prune: PruneRule
@@ -197,6 +202,7 @@ class Rules:
     dense_state: bool = False
     clear_grown: bool = False
     before_step: StepRule | None = None
+    dormant_start: float | None = None
 
 
 class Prune(ABC):

@@ -1,0 +1,87 @@
+"""Growth of soft DeepR: what sleeps moves by noise, and wakes when that takes it past 0."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dsr.methods.protocol import Reallocation
+from dsr_kernels import BitMask, Purpose, add_noise_, apply_mask_, prune_sign_flips_
+
+# Normal numbers of this deviation are as dense at 0 as uniform ones in [-1, 1] are.
+START_DEVIATION = 0.8
+SMALLEST_FLOOR = 2.0**-126  # at a learning rate of 0 nothing is divided by 0
+
+
+@dataclass(frozen=True)
+class WakeUp:
+    """Take a step of every dormant value's random walk; what passes through 0 grows.
+
+    A connection is its sign times a number: the weight if that is positive, and if it is negative
+    it sleeps. So the weight that has changed its sign, negated, is what a connection falls asleep
+    with, and a dormant value that has, negated, the weight it wakes with. Dormant values are kept
+    as multiples of the floor below which none falls. The learning rate is a factor of both: where
+    it changes, they stay where they are.
+
+    Args:
+        noise_at: standard deviation of the noise on the gradients of a step, from its number and
+            the total.
+        floor: of the dormant values, at a learning rate of 1.
+    """
+
+    noise_at: Callable[[int, int | None], float]
+    floor: float
+
+    def apply(self, reallocation: Reallocation, counts: Tensor) -> Tensor:
+        r = reallocation
+        if r.dormant is None:
+            raise RuntimeError("WakeUp: expected rules with a dormant_start")
+        values, slept = r.dormant.values, r.dormant.inactive(r.previous)
+        sleeping = slept.clone()
+        woken = self._walk(r, values, sleeping)
+        r.mask.words.bitwise_or_(slept.words & ~sleeping.words)
+        with torch.no_grad():
+            self._exchange(r.weights, values, r.learning_rates())
+        apply_mask_(values, r.dormant.inactive(r.mask))
+        return woken
+
+    def _walk(self, r: Reallocation, values: Sequence[Tensor], sleeping: BitMask) -> Tensor:
+        """A step of each walk. ``sleeping`` loses what wakes; returns how many a layer."""
+        layout, device = sleeping.layout, sleeping.device
+        signs = BitMask.zeros(layout, device), BitMask.zeros(layout, device)
+        prune_sign_flips_(values, sleeping, *signs, zero=False)  # notes the signs
+        scale = self.noise_at(r.step, r.total_steps) / self.floor
+        add_noise_(
+            values,
+            sleeping,
+            torch.full((len(values),), scale, device=device),
+            seed=r.seed,
+            counter=r.number,
+            purpose=Purpose.DORMANT_NOISE,
+        )
+        woken, _, _ = prune_sign_flips_(values, sleeping, *signs, zero=False)
+        return woken
+
+    def _exchange(
+        self,
+        weights: Sequence[Tensor],
+        values: Sequence[Tensor],
+        rates: Sequence[float | Tensor],
+    ) -> None:
+        """Hand over what fell asleep and what woke; masks then clear what the other side has.
+
+        A weight is 0 where its connection slept before, a dormant value where it was awake: each
+        takes over without a look at any mask.
+        """
+        for weight, value, rate in zip(weights, values, rates, strict=True):
+            floor = rate * self.floor
+            if isinstance(floor, Tensor):
+                floor = floor.clamp(min=SMALLEST_FLOOR)
+            else:
+                floor = max(floor, SMALLEST_FLOOR)
+            asleep_at = weight / floor
+            weight.sub_(value * floor)
+            value.sub_(asleep_at).clamp_(-1, 1)

@@ -80,7 +80,7 @@ def load(sparse: Sparsifier, given: dict[str, Any]) -> None:
     state.threshold.copy_(threshold)
     state.moved.copy_(moved)
     state.number.fill_(given["reallocations"])
-    state.active = storage.mask.counts()
+    state.active.copy_(storage.mask.counts())
 
 
 def _identity(sparse: Sparsifier) -> dict[str, Any]:

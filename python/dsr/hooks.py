@@ -10,6 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import Variable
 
+from dsr.methods.base import Method
+from dsr.methods.protocol import Rules
+
 FSDP = ("FSDPModule", "FullyShardedDataParallel")
 
 
@@ -112,7 +115,31 @@ def refuse_closure(args: Any, kwargs: Any) -> None:
         )
 
 
+def is_captured(device: torch.device) -> bool:
+    """Whether what happens now goes into a CUDA graph."""
+    return device.type == "cuda" and torch.cuda.is_current_stream_capturing()
+
+
+def refuse_capture(method: Method, rules: Rules | None, strict: bool) -> None:
+    """Refuse to capture a step that is not the same in every replay, or has to wait.
+
+    Raises:
+        RuntimeError: names the method, or ``strict``.
+    """
+    if strict:
+        raise RuntimeError("optimizer.step: strict looks at every gradient, no CUDA graph can")
+    if rules is not None and (rules.before_step or rules.dense_gradient == "due"):
+        raise RuntimeError(
+            f"optimizer.step: {type(method).__name__} does something else in some steps, which a "
+            "CUDA graph would repeat; capture forward and backward alone"
+        )
+
+
 def step_was_skipped(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether GradScaler made this step of a fused optimizer a no-op (it sets ``found_inf``)."""
+    """Whether GradScaler made this step of a fused optimizer a no-op (it sets ``found_inf``).
+
+    The host has to know before it counts the step: on a GPU this waits, as GradScaler itself does
+    with optimizers that are not fused.
+    """
     found = getattr(optimizer, "found_inf", None)
     return found is not None and bool(found.item())

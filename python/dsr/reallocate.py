@@ -128,12 +128,13 @@ def reallocate(
     mask, previous = storage.mask, storage.previous
     state.number += 1
     previous.words.copy_(mask.words)
-    threshold = state.threshold.clone()
+    threshold = None if rules.adapt is None else state.threshold.clone()
     try:
         counts, grown = _move(rules, storage, state, optimizer, seed, step, total_steps)
     except BaseException:  # a rule of one's own raised: as if this had not begun
         mask.words.copy_(previous.words)
-        state.threshold.copy_(threshold)
+        if threshold is not None:
+            state.threshold.copy_(threshold)
         state.number -= 1
         raise
     if not rules.dense_state:
@@ -143,9 +144,10 @@ def reallocate(
             storage.reset_states(optimizer)
     elif rules.clear_grown:
         storage.reset_states(optimizer, grown_only=True)
-    state.active = counts.surviving + grown
-    moved = torch.stack([counts.pruned, grown])
-    state.moved = torch.cat([moved, state.moved[2:] + moved])
+    # In place: what a CUDA graph has captured goes on to see it.
+    torch.add(counts.surviving, grown, out=state.active)
+    torch.stack([counts.pruned, grown], out=state.moved[:2])
+    state.moved[2:].add_(state.moved[:2])
     state.ever.words.bitwise_or_(mask.words)
     return Moved(counts, _missing(rules, counts, grown))
 

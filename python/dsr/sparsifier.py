@@ -10,13 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor, distributed, nn
 from torch.utils.hooks import RemovableHandle
-from torch.utils.weak import WeakIdKeyDictionary
 
 from dsr import checkpoint_state, report
+from dsr.claims import claim, is_taken, release
 from dsr.divergence import DivergenceWatch
 from dsr.hooks import (
     AttachGuard,
     BackwardEnd,
+    is_captured,
+    refuse_capture,
     refuse_closure,
     refuse_sharding,
     step_was_skipped,
@@ -26,10 +28,9 @@ from dsr.methods.base import Method
 from dsr.nonfinite import NonFiniteWatch, raise_if_nonfinite
 from dsr.reallocate import DeviceState, before_step, reallocate, rules_of
 from dsr.selection import Selection
-from dsr.stats import LayerStats, Stats
+from dsr.stats import Stats, collect
 
 logger = logging.getLogger(__name__)
-TAKEN: Any = WeakIdKeyDictionary()  # parameter -> weak reference to the sparsifier that holds it
 
 
 class Sparsifier:
@@ -73,7 +74,7 @@ class Sparsifier:
         self._storage.mask_weights()
         if self._optimizer is None:
             self._guard = self.model.register_forward_pre_hook(AttachGuard(self.model))
-        self._claim()
+        claim(self._storage.weights, self._self)
 
     @property
     def budget(self) -> int | None:
@@ -108,7 +109,7 @@ class Sparsifier:
         refuse_sharding(self.model, optimizer)
         held = {id(p) for group in optimizer.param_groups for p in group["params"]}
         for place in self._storage.places:
-            if TAKEN.get(place.parameter, self._self)() is not self:
+            if is_taken(place.parameter, besides=self._self):
                 raise RuntimeError(
                     f"attach: {place.name} is held by another sparsifier; use that one"
                 )
@@ -127,8 +128,25 @@ class Sparsifier:
         self._handles.append(optimizer.register_step_pre_hook(self._before_step))
         self._handles.append(optimizer.register_step_post_hook(self._after_step))
         self._backward_end = BackwardEnd(self.model.parameters(), self._mask_gradients)
-        self._claim()
+        claim(self._storage.weights, self._self)
         return self
+
+    def replayed(self) -> None:
+        """Count a training step that a CUDA graph has replayed, and reallocate where it is due.
+
+        Hooks do not run in a replay. An ``optimizer.step()`` that is captured masks the weights in
+        the graph and is not counted; call this behind every ``graph.replay()`` instead, on the same
+        stream. Masks change in place, so that the next replay uses them.
+
+        Raises:
+            RuntimeError: not attached, or a parameter was replaced.
+            NonFiniteError: sparse weights hold NaN or Inf.
+        """
+        if self._optimizer is None:
+            raise RuntimeError("replayed: this sparsifier follows no optimizer; attach it first")
+        self._storage.check_unchanged()
+        self._watch.check()
+        self._advance(self._optimizer)
 
     def detach(self) -> None:
         """Remove every hook. The weights stay as they are; nothing keeps them sparse any more."""
@@ -142,9 +160,7 @@ class Sparsifier:
             self._guard.remove()
             self._guard = None
         self._optimizer = None
-        for place in self._storage.places:
-            if TAKEN.get(place.parameter, self._self)() is self:
-                TAKEN.pop(place.parameter, None)
+        release(self._storage.weights, self._self)
 
     def penalty(self) -> Tensor:
         """The method's regularization term, to be added to the loss: l1 * sum \\|w\\|, a scalar.
@@ -169,29 +185,7 @@ class Sparsifier:
             RankDivergenceError: the masks of the ranks differ.
         """
         self._check()
-        active = self._storage.mask.counts().tolist()
-        pruned, grown, total_pruned, total_grown = self._state.moved.sum(1).tolist()
-        layers = tuple(
-            LayerStats(place.name, tuple(place.parameter.shape), shape.units, count)
-            for place, shape, count in zip(
-                self._storage.places, self._storage.layout.layers, active, strict=True
-            )
-        )
-        has_threshold = self._rules is not None and self._rules.adapt is not None
-        return Stats(
-            step=self.step,
-            reallocations=int(self._state.number),
-            budget=self.budget,
-            active=sum(active),
-            threshold=float(self._state.threshold) if has_threshold else None,
-            pruned=pruned,
-            grown=grown,
-            total_pruned=total_pruned,
-            total_grown=total_grown,
-            churn=pruned / max(1, sum(active) - grown + pruned),
-            explored=int(self._state.ever.counts().sum()) / max(1, self._storage.layout.units),
-            layers=layers,
-        )
+        return collect(self)
 
     def state_dict(self) -> dict[str, Any]:
         """Masks, threshold and counters as plain tensors, numbers and strings.
@@ -235,10 +229,6 @@ class Sparsifier:
     def __deepcopy__(self, memo: dict[int, Any]) -> Sparsifier:
         raise TypeError("a Sparsifier cannot be copied; copy the model and use apply_to or export")
 
-    def _claim(self) -> None:
-        for place in self._storage.places:
-            TAKEN[place.parameter] = self._self
-
     def _mask_gradients(self) -> None:
         rules = self._rules
         if rules is not None and rules.dense_gradient != "never":
@@ -250,6 +240,9 @@ class Sparsifier:
     def _before_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         self._storage.check_unchanged()
         changes = None if self._rules is None else self._rules.before_step
+        if is_captured(self._storage.device):
+            refuse_capture(self.method, self._rules, self.strict)
+            return
         if not (self.strict or changes) or step_was_skipped(optimizer):
             return
         if self.strict:
@@ -262,15 +255,22 @@ class Sparsifier:
             before_step(changes, self._storage, self._state, optimizer, **self._clock(1))
 
     def _after_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        if is_captured(self._storage.device):
+            self._storage.mask_weights()  # and `replayed` counts the steps
+            return
         if step_was_skipped(optimizer):
             return
         self._storage.check_unchanged()
         self._follow_device()
         self._watch.check()
+        self._storage.mask_weights()
+        self._advance(optimizer)
+
+    def _advance(self, optimizer: torch.optim.Optimizer) -> None:
+        """Count a step that changed weights, and reallocate where the method says so."""
         self.step += 1
         if self.step - 1 == self.total_steps:
             logger.warning("step %d is beyond total_steps: schedules have ended", self.step)
-        self._storage.mask_weights()
         if self._rules is not None and self.method.due(self.step, self.total_steps):
             compared = self._ranks.due(self.step)
             if compared:

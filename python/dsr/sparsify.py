@@ -8,13 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor, distributed, nn
 
+from dsr.claims import is_taken
 from dsr.divergence import check_group
 from dsr.initial_masks import choose_by_saliency, draw_random
 from dsr.masked import MaskedStorage
 from dsr.methods.base import Method
 from dsr.nn.masked import MaskedWeight
 from dsr.selection import Owned, Patterns, select_parameters
-from dsr.sparsifier import TAKEN, Sparsifier
+from dsr.sparsifier import Sparsifier
 
 WRAPPERS = (
     "DistributedDataParallel",
@@ -82,7 +83,7 @@ def sparsify(
     selection = select_parameters(model, include, exclude)
     _refuse_masked(selection.sparse)
     for one in selection.sparse:
-        if one.parameter in TAKEN:
+        if is_taken(one.parameter):
             raise ValueError(f"model: {one.name} is sparse already; call dsr.sparsify once a model")
     held = MaskedStorage(selection.sparse, method.granularity)
     if masks is not None:

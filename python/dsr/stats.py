@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dsr.sparsifier import Sparsifier
 
 
 @dataclass(frozen=True)
@@ -56,3 +60,29 @@ class Stats:
         """Fraction of inactive units over the sparse layers."""
         units = sum(layer.units for layer in self.layers)
         return 1 - self.active / units if units else 0.0
+
+
+def collect(sparse: Sparsifier) -> Stats:
+    """Copy what a sparsifier keeps on the device to the host."""
+    storage, state, rules = sparse._storage, sparse._state, sparse._rules
+    active = storage.mask.counts().tolist()
+    pruned, grown, total_pruned, total_grown = state.moved.sum(1).tolist()
+    layers = tuple(
+        LayerStats(place.name, tuple(place.parameter.shape), shape.units, count)
+        for place, shape, count in zip(storage.places, storage.layout.layers, active, strict=True)
+    )
+    has_threshold = rules is not None and rules.adapt is not None
+    return Stats(
+        step=sparse.step,
+        reallocations=int(state.number),
+        budget=sparse.budget,
+        active=sum(active),
+        threshold=float(state.threshold) if has_threshold else None,
+        pruned=pruned,
+        grown=grown,
+        total_pruned=total_pruned,
+        total_grown=total_grown,
+        churn=pruned / max(1, sum(active) - grown + pruned),
+        explored=int(state.ever.counts().sum()) / max(1, storage.layout.units),
+        layers=layers,
+    )

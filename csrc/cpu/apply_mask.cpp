@@ -12,6 +12,7 @@
 #include "common/bits.h"
 #include "common/layout.h"
 #include "cpu/launchers.h"
+#include "cpu/team.h"
 
 namespace dsr::cpu {
 namespace {
@@ -30,33 +31,46 @@ struct Chunk {
   int64_t end;
 };
 
+// The words [begin, end), each with 32 elements of its own.
 template <typename T>
-void mask_word(T* data, uint32_t word) {
+inline __attribute__((always_inline)) void mask_words(T* data, const uint32_t* words, int64_t begin,
+                                                      int64_t end) {
   // A lookup of bit values, not a shift by j: baseline x86-64 has no variable vector shift.
   static constexpr T kBit[16] = {0x1,   0x2,   0x4,   0x8,   0x10,   0x20,   0x40,   0x80,
                                  0x100, 0x200, 0x400, 0x800, 0x1000, 0x2000, 0x4000, 0x8000};
-  for (int half = 0; half < 2; ++half) {
-    const T bits = static_cast<T>((word >> (16 * half)) & 0xFFFFu);
-    T* out = data + 16 * half;
+  for (int64_t w = begin; w < end; ++w) {
+    if (words[w] == kAllActive) continue;
+    for (int half = 0; half < 2; ++half) {
+      const T bits = static_cast<T>((words[w] >> (16 * half)) & 0xFFFFu);
+      T* out = data + w * kWordBits + 16 * half;
 #pragma omp simd
-    for (int j = 0; j < 16; ++j) out[j] = (bits & kBit[j]) == kBit[j] ? out[j] : T{0};
+      for (int j = 0; j < 16; ++j) out[j] = (bits & kBit[j]) == kBit[j] ? out[j] : T{0};
+    }
   }
+}
+
+DSR_CLONES void mask_whole_words(uint16_t* data, const uint32_t* words, int64_t begin,
+                                 int64_t end) {
+  mask_words(data, words, begin, end);
+}
+
+DSR_CLONES void mask_whole_words(uint32_t* data, const uint32_t* words, int64_t begin,
+                                 int64_t end) {
+  mask_words(data, words, begin, end);
+}
+
+DSR_CLONES void mask_whole_words(uint64_t* data, const uint32_t* words, int64_t begin,
+                                 int64_t end) {
+  mask_words(data, words, begin, end);
 }
 
 template <typename T>
 void mask_elements(const Chunk& chunk, T* data) {
   const int64_t units = chunk.shape.units();
-  for (int64_t w = chunk.begin; w < chunk.end; ++w) {
-    const uint32_t word = chunk.words[w];
-    const int64_t first = w * kWordBits;
-    if (word == kAllActive) continue;
-    if (first + kWordBits <= units) {
-      mask_word(data + first, word);
-      continue;
-    }
-    for (int64_t unit = first; unit < units; ++unit) {
-      if (!is_active(chunk.words, unit)) data[unit] = 0;
-    }
+  const int64_t whole = std::min(chunk.end, units / kWordBits);
+  mask_whole_words(data, chunk.words, chunk.begin, whole);
+  for (int64_t unit = whole * kWordBits; whole < chunk.end && unit < units; ++unit) {
+    if (!is_active(chunk.words, unit)) data[unit] = 0;
   }
 }
 

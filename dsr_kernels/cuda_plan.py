@@ -20,10 +20,16 @@ CHUNK_UNITS = 4096  # not yet measured on a GPU
 SEARCH_CHUNK_UNITS = 8 * CHUNK_UNITS  # of passes that only count
 
 PARTIAL_VALUES = 2  # int64 values a chunk that the pruning kernels add up
-# csrc/cuda/order_search.h: counts of a group, int64 values of a group and of a layer.
-SEARCH_BINS = 2048
+# csrc/cuda/order_job.h: counts of a group, int64 values of a group and of a layer.
+SEARCH_BINS = 4096
 SEARCH_VALUES = 3
 PLACE_VALUES = 2
+# csrc/cuda/order_segments.h: warps of a block, units that a block and a warp of it read at once,
+# and those of a warp for each entry that its segment has room for.
+SEARCH_WARPS = 8
+BLOCK_UNITS = 1024
+WARP_UNITS = BLOCK_UNITS // SEARCH_WARPS
+UNITS_PER_ENTRY = 8
 # csrc/cuda/growth.h: kinds of places, units of a stretch, int64 values of a bijection, counters.
 COUNT_CHUNKS = 8  # a pass over mask words alone takes larger chunks
 GROWTH_KINDS = 2
@@ -57,13 +63,18 @@ def _prune_threshold(weights: Any, words: Tensor, table: Tensor, *_: Any) -> lis
 
 
 def _search_tables(table: Tensor, k: Tensor, kept: Callable[[int], Tensor]) -> tuple[Any, ...]:
-    """SearchTables in csrc/cuda/chunk_plan.h; ``kept`` gives zeroed counters."""
+    """SearchTables in csrc/cuda/chunk_plan.h; ``kept`` gives zeroed counters.
+
+    The counters take 16 KB a group and the scratch 16 KB a chunk, half a byte a unit: while the
+    search runs, an eighth of the memory of float32 weights.
+    """
     groups = len(k)
     plan = chunks(table, SEARCH_CHUNK_UNITS)
+    room = -(-plan.chunk_units // BLOCK_UNITS) * (WARP_UNITS // UNITS_PER_ENTRY)
     return (
         kept(groups * (SEARCH_BINS + 1)),
         table.new_empty(groups * SEARCH_VALUES + len(table) * PLACE_VALUES),
-        table.new_empty(plan.number, dtype=torch.int32),
+        table.new_empty(plan.number * (SEARCH_WARPS * (room + 1) + 1), dtype=torch.int32),
         _chunk_plan(plan),
     )
 

@@ -43,6 +43,13 @@ inline void require_chunk_units(const char* op, const Chunks& chunks, int64_t mo
                               std::to_string(chunks.chunk_units));
 }
 
+// For tables whose sizes Python and C++ both know.
+inline void require_size(const char* op, const char* name, const Buffer& table, int64_t size) {
+  if (table.size == size) return;
+  throw std::invalid_argument(std::string(op) + ": expected " + std::to_string(size) +
+                              " values of " + name + ", got " + std::to_string(table.size));
+}
+
 constexpr int kMaxLayerTensors = 512;
 
 // One tensor a layer for a stretch of layers: a kernel parameter, so that a CUDA graph captures

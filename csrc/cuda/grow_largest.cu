@@ -3,8 +3,9 @@
 // One search over all inactive units, in which those just pruned come behind the free ones
 // whatever their score (cuda/order_search.h), then one launch that sets bits and counts.
 //
-// Moves: the strips with an inactive unit in three times to find the score, once more where units
-// of that score stay, and once to grow; two bits a unit in each time, the words that change out.
+// Moves: the strips with an inactive unit in twice to find the score, and once to grow, two bits a
+// unit each time; the few scores near it out once, in once, and once more where units of that score
+// stay; the words that change out. Where many scores are near it, every strip in again.
 
 #include "cuda/last_block.h"
 #include "cuda/launch.h"

@@ -1,7 +1,7 @@
 // kth_magnitude on a GPU: the key and index that separate exactly k units from the others.
 //
-// Moves: the strips with a candidate in four times, one bit a unit likewise: see
-// cuda/order_search.h.
+// Moves: the strips with a candidate in twice, one bit a unit likewise; out once and in twice the
+// few candidates near the k-th, and where they are many, all strips again: see cuda/order_search.h.
 
 #include "cuda/launch.h"
 #include "cuda/launchers.h"

@@ -15,6 +15,7 @@ constexpr int kStrip = 4;           // units a thread
 constexpr uint32_t kStripBits = (1u << kStrip) - 1;
 constexpr int kWordLanes = kWordBits / kStrip;  // lanes that share a mask word
 constexpr int64_t kWarpUnits = kLanes * kStrip;
+constexpr int64_t kBlockUnits = kStripThreads * kStrip;
 constexpr int64_t kMaxChunkUnits = 1 << 15;  // what kernels keep bits in shared memory for
 constexpr int kMaxChunkWords = kMaxChunkUnits / kWordBits;
 

@@ -4,10 +4,11 @@
 #include <cstdint>
 
 #include "cuda/order_search.h"
+#include "cuda/order_segments.h"
 
 namespace dsr::cuda {
 
-constexpr int kBins = 1 << 11;
+constexpr int kBins = 1 << kFirstDigitBits;
 
 // Where a layer's values are: the last block of a launch may look into any layer of its group,
 // also one of another launch.
@@ -15,6 +16,7 @@ struct LayerData {
   unsigned long long address;
   int dtype;
 };
+constexpr int kPlaceValues = sizeof(LayerData) / sizeof(int64_t);
 
 struct Job {
   Candidates candidates;
@@ -28,6 +30,7 @@ struct Job {
   uint32_t* bins;     // [groups, kBins], 0 between the launches
   int32_t* counters;  // [groups], likewise
   int32_t* ties;      // [chunks]
+  Segments segments;
   CutOutputs outputs;
 
   __device__ int64_t first_chunk(const Span& span) const {

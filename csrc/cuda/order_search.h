@@ -1,10 +1,13 @@
 // Finds the k-th unit in the order of selection without a sort, in every group of layers at once.
 //
 // Units are ordered by a 32-bit number, the lowest first, and by index where it is equal. Three
-// launches find the number of the k-th, 11, 11 and 10 bits each: every block counts the digits of
+// launches find the number of the k-th, 12, 10 and 10 bits each: every block counts the digits of
 // its chunk's candidates, and the group's last block picks the digit in which the k-th lies. A
 // fourth counts the candidates with that number, a count a chunk, and its last block finds the
 // chunk and the unit. Counts are integers: the order of the blocks changes none of them.
+//
+// The first two launches read every candidate. The second also writes down those with the first
+// digit sought, which the other two read instead, wherever they fit: cuda/order_segments.h.
 #pragma once
 
 #include <cstdint>
@@ -18,8 +21,8 @@
 namespace dsr::cuda {
 
 // Orders as the keys do, or the other way round if the largest come first; NaN is last in both.
-// The upper 11 bits of Inf and NaN are those of no finite number.
-constexpr uint32_t kTopOrder = kInfKey + (1u << 21) - 1;
+// The upper 12 bits of Inf and NaN are those of no finite number.
+constexpr uint32_t kTopOrder = kInfKey + (1u << 20) - 1;
 constexpr uint32_t kLaterOrder = 1u << 31;  // behind every order of a key
 
 __host__ __device__ constexpr uint32_t order_of_key(uint32_t key, bool largest) {

@@ -1,7 +1,8 @@
 // The last launch of a search: which of the candidates of equal order are selected. See
 // cuda/order_search.h.
 //
-// Moves: the strips with a candidate, one bit a unit, 4 bytes a chunk; then one chunk a group
+// Moves: 4 bytes for each candidate with the first digit sought, 36 bytes a chunk; where there are
+// too many such candidates, the strips with a candidate and one bit a unit; then one chunk a group
 // again. A group whose search is over is left out.
 
 #include "common/select.h"
@@ -13,9 +14,24 @@
 namespace dsr::cuda {
 namespace {
 
-// Marks the chunk's candidates of the order sought: a bit a unit. Returns how many they are.
-__device__ int mark_ties(const Span& span, const Candidates& candidates, uint32_t sought,
-                         uint32_t* tied) {
+// Marks those of the warp's segment. Its entries come in any order and by any lane.
+__device__ int mark_entries(const Segment& segment, uint32_t sought, uint32_t* tied) {
+  int count = 0;
+  visit_entries(segment, [&](uint32_t bits, const uint32_t (&entries)[kStrip]) {
+#pragma unroll
+    for (int j = 0; j < kStrip; ++j) {
+      if (!(bits >> j & 1u) || (entries[j] & kKeptMask) != (sought & kKeptMask)) continue;
+      const int unit = unit_of_entry(entries[j]);
+      atomicOr(&tied[unit / kWordBits], 1u << unit % kWordBits);
+      ++count;
+    }
+  });
+  return count;
+}
+
+// Marks those of the warp's units, read once more.
+__device__ int mark_strips(const Span& span, const Candidates& candidates, uint32_t sought,
+                           uint32_t* tied) {
   const auto wanted = [&](int64_t index) { return candidates.in_word(span, index); };
   int count = 0;
   with_magnitudes(span, [&](const auto& reader) {
@@ -35,7 +51,18 @@ __device__ int mark_ties(const Span& span, const Candidates& candidates, uint32_
                      store_word(tied, index - span.begin / kWordBits, word);
                  });
   });
-  return sum_of_block(count);
+  return count;
+}
+
+// Marks the chunk's candidates of the order sought: a bit a unit. Returns how many they are.
+__device__ int mark_ties(const Job& job, const Span& span, int64_t chunk, uint32_t sought,
+                         uint32_t* tied) {
+  const int64_t words = words_for(span.end - span.begin);
+  for (int64_t w = threadIdx.x; w < words; w += kStripThreads) tied[w] = 0;
+  __syncthreads();
+  const Segment segment = job.segments.of_warp(chunk);
+  return sum_of_block(segment.holds_all() ? mark_entries(segment, sought, tied)
+                                          : mark_strips(span, job.candidates, sought, tied));
 }
 
 // The chunk of the group that holds tie number `wanted`, which becomes its number in the chunk.
@@ -85,7 +112,7 @@ __device__ void write_tie(const Job& job, const Span& span, int64_t wanted, cons
 __global__ void __launch_bounds__(kStripThreads, kStripBlocks)
     ties_kernel(const __grid_constant__ LayerTensors tensors, const __grid_constant__ Job job) {
   __shared__ uint32_t tied[kMaxChunkWords];
-  const int64_t chunk = tensors.first_chunk + blockIdx.x;
+  int64_t chunk = tensors.first_chunk + blockIdx.x;
   Span span = read_span(tensors, job.chunks, job.table, chunk);
   const Search& search = job.searches[job.candidates.group(span)];
   const uint32_t sought = search.order;
@@ -93,7 +120,7 @@ __global__ void __launch_bounds__(kStripThreads, kStripBlocks)
   if (wanted == 0) return;
   // Once for the block's own chunk; and by the group's last block for the one with the unit.
   for (bool last = false;; last = true) {
-    const int count = mark_ties(span, job.candidates, sought, tied);
+    const int count = mark_ties(job, span, chunk, sought, tied);
     if (last) return write_tie(job, span, wanted, tied);
     if (threadIdx.x == 0) {
       job.ties[chunk] = count;
@@ -104,10 +131,10 @@ __global__ void __launch_bounds__(kStripThreads, kStripBlocks)
     }
     const int64_t chunks = job.group_chunks(span);
     if (!is_last_block(&job.counters[job.candidates.group(span)], chunks)) return;
-    const int64_t found = find_chunk(job, job.first_chunk(span), chunks, wanted);
-    const int32_t layer = job.chunks.layer_of[found];
+    chunk = find_chunk(job, job.first_chunk(span), chunks, wanted);
+    const int32_t layer = job.chunks.layer_of[chunk];
     const LayerData& place = job.places[layer];
-    span = make_span(job.chunks, job.table, found, layer,
+    span = make_span(job.chunks, job.table, chunk, layer,
                      reinterpret_cast<void*>(__ldcg(&place.address)),
                      static_cast<DType>(__ldcg(&place.dtype)));
   }

@@ -1,7 +1,8 @@
 // prune_smallest_ on a GPU: exactly k active units of smallest key become inactive.
 //
-// Moves: every strip with an active weight in three times to find the key, once more where units
-// of that key stay, and once to prune; what changed out. See cuda/order_search.h and
+// Moves: every strip with an active weight in twice to find the key, and once to prune; the few
+// weights near the key out once, in once, and once more where units of that key stay; what changed
+// out. Where many weights are near the key, every strip in again. See cuda/order_search.h and
 // cuda/prune_pass.h.
 
 #include "cuda/launchers.h"

@@ -103,25 +103,24 @@ __device__ void with_magnitudes(const Span& span, Run run) {
 template <typename Reader, typename Wanted, typename Visit>
 __device__ void visit_strips(const Reader& reader, const Span& span, Wanted wanted, Visit visit) {
   constexpr int kBatch = Reader::kBatch;
-  constexpr int64_t kStep = kStripThreads * kStrip;
   const int64_t warp = threadIdx.x / kLanes;
-  for (int64_t at = span.begin + warp * kWarpUnits; at < span.end; at += kBatch * kStep) {
+  for (int64_t at = span.begin + warp * kWarpUnits; at < span.end; at += kBatch * kBlockUnits) {
     uint32_t words[kBatch];
     typename Reader::Raw raw[kBatch];
 #pragma unroll
     for (int b = 0; b < kBatch; ++b) {
-      const int64_t index = word_of_lane(at) + b * (kStep / kWordBits);
+      const int64_t index = word_of_lane(at) + b * (kBlockUnits / kWordBits);
       words[b] = index < words_for(span.end) ? wanted(index) : 0;
     }
 #pragma unroll
     for (int b = 0; b < kBatch; ++b) {
-      raw[b] = reader.load(at + b * kStep, Reader::spread(words[b]));
+      raw[b] = reader.load(at + b * kBlockUnits, Reader::spread(words[b]));
     }
 #pragma unroll
     for (int b = 0; b < kBatch; ++b) {
       uint32_t values[kStrip];
       Reader::unpack(raw[b], values);
-      visit(at + b * kStep, words[b], Reader::spread(words[b]), values);
+      visit(at + b * kBlockUnits, words[b], Reader::spread(words[b]), values);
     }
   }
 }

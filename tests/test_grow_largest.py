@@ -3,6 +3,7 @@
 import oracle
 import pytest
 import torch
+from crowded_net import CrowdedNet
 from op_cases import Case, bits_of, padding_is_zero, seeds
 from wide_nets import NETS, WideNet, same
 
@@ -110,3 +111,19 @@ def test_wide_nets_as_the_reference(name, per_layer, fraction, backend, device):
             grown = grow_largest_(words, previous, net.tensors(), counts, per_layer=per_layer)
         results.append([grown, words.words])
     assert same(*results)
+
+
+@pytest.mark.parametrize("just_pruned", [True, False])
+def test_crowded_digits_as_the_reference(just_pruned, backend, device):
+    """Those just pruned have a digit of their own."""
+    net = CrowdedNet(device)
+    mask = net.mask(active=False)
+    previous = BitMask.ones(net.layout, device) if just_pruned else mask
+    for k in net.counts(largest=True, per_layer=just_pruned):
+        results = []
+        for run in (backend, "reference"):
+            words = mask.clone()
+            with dsr_kernels.backend(run):
+                grown = grow_largest_(words, previous, net.tensors(), k, per_layer=just_pruned)
+            results.append([grown, words.words])
+        assert same(*results), k

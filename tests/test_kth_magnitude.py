@@ -5,6 +5,7 @@ from itertools import chain
 import oracle
 import pytest
 import torch
+from crowded_net import CrowdedNet
 from op_cases import Case, lists, seeds
 from wide_nets import NETS, WideNet, same
 
@@ -155,3 +156,32 @@ def test_wide_nets_as_the_reference(name, per_layer, largest, backend, device):
         with dsr_kernels.backend(run):
             results.append(kth_magnitude(net.tensors(), mask, k, **options))
     assert same(*results)
+
+
+@pytest.mark.parametrize(("per_layer", "largest"), [(True, False), (True, True), (False, False)])
+def test_crowded_digits_as_the_reference(per_layer, largest, backend, device):
+    net = CrowdedNet(device)
+    mask = net.mask(active=not largest)
+    options = {"active": not largest, "largest": largest, "per_layer": per_layer}
+    for k in net.counts(largest, per_layer):
+        results = []
+        for run in (backend, "reference"):
+            with dsr_kernels.backend(run):
+                results.append(kth_magnitude(net.tensors(), mask, k, **options))
+        assert same(*results), k
+
+
+def test_a_crowd_of_nans_as_the_reference(backend, device):
+    """NaNs share a digit, come last, and are all equal."""
+    net = CrowdedNet(device, kinds=("all digits", "bfloat16"))
+    mask = net.mask()
+    tensors = net.tensors()
+    for tensor in tensors:
+        tensor[tensor.abs() < 1.0625] = NAN
+    k = torch.tensor([int(count) - 9 for count in mask.counts()], device=device)
+    results = []
+    for run in (backend, "reference"):
+        with dsr_kernels.backend(run):
+            results.append(kth_magnitude(tensors, mask, k))
+    assert same(*results)
+    assert (results[0][0][:, 0] == oracle.NAN_KEY).all()

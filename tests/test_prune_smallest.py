@@ -3,6 +3,7 @@
 import oracle
 import pytest
 import torch
+from crowded_net import CrowdedNet
 from op_cases import Case, bits_of, lists, padding_is_zero, same_values, seeds
 from wide_nets import NETS, WideNet, same
 
@@ -128,3 +129,16 @@ def test_wide_nets_as_the_reference(name, per_layer, backend, device):
             counts = prune_smallest_(tensors, words, k, per_layer=per_layer, keep_one=True)
         results.append([*counts, words.words, *tensors])
     assert same(*results)
+
+
+@pytest.mark.parametrize("per_layer", [True, False])
+def test_crowded_digits_as_the_reference(per_layer, backend, device):
+    net = CrowdedNet(device)
+    for k in net.counts(largest=False, per_layer=per_layer):
+        results = []
+        for run in (backend, "reference"):
+            tensors, mask = net.tensors(), net.mask()
+            with dsr_kernels.backend(run):
+                counts = prune_smallest_(tensors, mask, k, per_layer=per_layer)
+            results.append([*counts, mask.words, *tensors])
+        assert same(*results), k

@@ -2,23 +2,12 @@
 
 import pytest
 import torch
-from nets import OPTIMIZERS, assert_promises, assert_same, batch, is_positive_zero, mlp, train
+from nets import assert_promises, assert_same, batch, is_positive_zero, mlp, train
+from soft_deepr import ONE, start
 
 import dsr
 from dsr.experiments.options import parse_option
-from dsr.methods.soft_rewiring import WakeUp
 from dsr_kernels import Purpose, add_noise_
-
-ONE = {"temperature_starts": (0.0,), "stop": None, "soft": True}
-
-
-def start(optimizer="sgd", dtype=torch.float32, total_steps=None, **fields):
-    fields = {"sparsity": 0.7, "l1": 1e-2, "temperatures": (1.0,), **ONE, **fields}
-    model = mlp().to(dtype)
-    made = OPTIMIZERS[optimizer](model.parameters())
-    method = dsr.DeepR(**fields)
-    sparse = dsr.sparsify(model, method, optimizer=made, seed=5, total_steps=total_steps)
-    return model, sparse, made
 
 
 def dormant(sparse):
@@ -31,10 +20,10 @@ def weights(model, sparse):
     return {name: parameters[name].detach().clone() for name in sparse.masks()}
 
 
-def floor_of(sparse, rate=0.1):
-    """s / (1 - s) * lr * noise^2 / (2 l1), as the original's code has it."""
-    method = sparse.method
-    return method.sparsity / (1 - method.sparsity) * rate * 2 * method.eta / (2 * method.l1)
+def floor_of(mask, method, rate=0.1):
+    """s / (1 - s) * lr * noise^2 / (2 l1), as the original's code has it for each layer."""
+    active = int(mask.sum())
+    return (mask.numel() - active) / active * rate * 2 * method.eta / (2 * method.l1)
 
 
 def theta(weight, value, mask, floor):
@@ -44,14 +33,15 @@ def theta(weight, value, mask, floor):
 
 def test_each_step_is_that_of_the_original():
     model, sparse, optimizer = start()
-    floor, woken, asleep = floor_of(sparse), 0, 0
+    woken = asleep = 0
+    floors = {name: floor_of(mask, sparse.method) for name, mask in sparse.masks().items()}
     for step in range(6):
         values, before = dormant(sparse), sparse.masks()
         noise = [torch.zeros_like(value) for value in values.values()]
         add_noise_(
             noise,
             sparse._state.dormant.every,
-            torch.full((3,), 0.1 * (2 * 0.01) ** 0.5 / floor),
+            0.1 * (2 * 0.01) ** 0.5 / torch.tensor(list(floors.values())),
             seed=5,
             counter=torch.tensor([step + 1]),
             purpose=Purpose.DORMANT_NOISE,
@@ -60,7 +50,7 @@ def test_each_step_is_that_of_the_original():
         train(model, sparse, optimizer, 1, start=step)
         new, after, now = weights(model, sparse), dormant(sparse), sparse.masks()
         for (name, mask), drawn in zip(before.items(), noise, strict=True):
-            gradient = dict(model.named_parameters())[name].grad
+            gradient, floor = dict(model.named_parameters())[name].grad, floors[name]
             moved = old[name] - 0.1 * (gradient + 1e-3 * old[name])  # weight decay of the optimizer
             flips = moved * old[name] < 0
             walked = values[name] + drawn
@@ -110,19 +100,21 @@ def test_values_start_dense_at_0_and_only_where_inactive():
     assert abs(float(drawn.sign().mean())) < 0.08
 
 
-def test_without_a_loss_noise_and_l1_keep_the_sparsity():
-    model, sparse, optimizer = start("sgd", sparsity=0.8, l1=3e-3)
+@pytest.mark.parametrize("distribution", ["uniform", "erdos-renyi"])
+def test_without_a_loss_noise_and_l1_keep_the_sparsity_of_each_layer(distribution):
+    model, sparse, optimizer = start("sgd", sparsity=0.8, l1=3e-2, distribution=distribution)
+    first = torch.tensor([int(mask.sum()) for mask in sparse.masks().values()])
     for group in optimizer.param_groups:
         group["weight_decay"] = 0.0
     active = []
-    for _ in range(1500):
+    for _ in range(600):
         optimizer.zero_grad()
         sum(weight.sum() * 0 for weight in model.parameters()).backward()
         sparse.penalty().backward()
         optimizer.step()
-        active.append(sum(int(mask.sum()) for mask in sparse.masks().values()))
-    share = sum(active[500:]) / len(active[500:]) / 1800
-    assert share == pytest.approx(0.2, abs=0.05)
+        active.append([int(mask.sum()) for mask in sparse.masks().values()])
+    means = torch.tensor(active[100:]).float().mean(0)
+    assert ((means - first).abs() / first < 0.25).all()
 
 
 def test_there_is_no_budget_and_it_says_so():
@@ -154,6 +146,20 @@ def test_the_learning_rate_scales_floor_and_noise_alike(as_tensor):
         assert (weight[woken].abs() < farthest).all()
 
 
+def test_a_layer_without_a_weight_asleep_at_the_start():
+    masks = {name: torch.ones_like(w, dtype=torch.bool) for name, w in mlp().named_parameters()}
+    model = mlp()
+    masks = {name: mask for name, mask in masks.items() if mask.dim() > 1}
+    masks["0.weight"][:3] = False
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    method = dsr.DeepR(0.5, l1=1e-2, temperatures=(1.0,), **ONE)
+    sparse = dsr.sparsify(model, method, masks=masks, optimizer=optimizer)
+    train(model, sparse, optimizer, 30)
+    assert sparse.stats().total_pruned > 30
+    assert_promises(model, sparse)
+    assert all(weight.abs().max() < 100 for weight in weights(model, sparse).values())
+
+
 def test_after_the_stop_nothing_moves():
     model, sparse, optimizer = start(stop=0.5, total_steps=8)
     train(model, sparse, optimizer, 4)
@@ -176,29 +182,6 @@ def test_16_bit_weights(dtype):
     assert all(value.dtype == torch.float32 for value in dormant(sparse).values())
 
 
-@pytest.mark.parametrize(
-    ("change", "text"),
-    [
-        (lambda s: s.pop("dormant"), "dormant"),
-        (lambda s: s.update(dormant=None), "dormant: expected one each of .*got NoneType"),
-        (lambda s: s["dormant"].pop("0.weight"), "dormant: expected one each of"),
-        (lambda s: s["dormant"].update({"0.weight": torch.zeros(3)}), "dormant.*float32"),
-        (lambda s: s["dormant"]["0.weight"].fill_(0.5), "0 where it is active"),
-        (lambda s: s["dormant"]["2.weight"].mul_(1e9), r"numbers in \[-1, 1\] for 2.weight"),
-        (lambda s: s["dormant"]["2.weight"].mul_(torch.nan), r"numbers in \[-1, 1\] for 2.weight"),
-        (lambda s: s.update(budget=5), "the budget is 5"),
-    ],
-)
-def test_a_malformed_state_is_refused_and_nothing_changes(change, text):
-    model, sparse, optimizer = start("momentum")
-    train(model, sparse, optimizer, 3)
-    before, state = sparse.state_dict(), sparse.state_dict()
-    change(state)
-    with pytest.raises(ValueError, match=text):
-        sparse.load_state_dict(state)
-    assert_same(sparse.state_dict(), before)
-
-
 def test_a_state_of_another_method_has_no_dormant_values():
     model, sparse, optimizer = start("momentum", soft=False)
     train(model, sparse, optimizer, 2)
@@ -218,30 +201,6 @@ def test_the_state_travels_between_memory_formats():
     assert not torch.equal(state["dormant"]["1.weight"], other.state_dict()["dormant"]["1.weight"])
     other.load_state_dict(state)
     assert_same(other.state_dict(), state)
-
-
-REFUSED = [
-    ({"soft": 1}, TypeError, "soft: expected True or False, got 1"),
-    ({"sparsity": 0.0}, ValueError, "sparsity: expected a number above 0 with soft, got 0"),
-    ({"l1": 0.0}, ValueError, "l1: expected a number above 0 with soft, got 0"),
-    ({"eta": 0}, ValueError, "eta: expected a number above 0 with soft, got 0"),
-    ({"temperatures": (0, 0)}, ValueError, "temperatures: expected a number above 0 with soft"),
-    ({"random_signs": True}, ValueError, "soft: .*leave random_signs and constraint"),
-    ({"constraint": "global"}, ValueError, "soft: .*leave random_signs and constraint"),
-]
-
-
-@pytest.mark.parametrize(("fields", "error", "text"), REFUSED, ids=[case[2] for case in REFUSED])
-def test_refused_by_name(fields, error, text):
-    starts = (0.0, 0.5) if "temperatures" in fields else (0.0,)
-    arguments = {"temperatures": (1.0,), **ONE, "temperature_starts": starts, **fields}
-    with pytest.raises(error, match=text):
-        dsr.DeepR(**arguments)
-
-
-def test_the_rule_alone_is_refused():
-    with pytest.raises(RuntimeError, match="rules with a dormant_start"):
-        WakeUp(lambda step, total: 1.0, 1.0).apply(dsr.Reallocation(*[None] * 14), None)
 
 
 def test_the_command_line_takes_it():

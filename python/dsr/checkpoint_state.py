@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+
+from dsr_kernels import LayerShape
 
 if TYPE_CHECKING:
     from dsr.sparsifier import Sparsifier
@@ -67,6 +70,7 @@ def load(sparse: Sparsifier, given: dict[str, Any]) -> None:
     threshold = _tensor(given["threshold"], state.threshold, "threshold")
     moved = _tensor(given["moved"], state.moved, "moved")
     dormant = _checked_dormant(given.get("dormant", {}), own.get("dormant", {}), masks)
+    slept = _checked_slept(given["slept"], storage.layout.layers) if own else None
     storage.check_unchanged()
     storage.mask.words.copy_(mask_bits.words)
     state.ever.words.copy_(ever_bits.words)
@@ -74,9 +78,10 @@ def load(sparse: Sparsifier, given: dict[str, Any]) -> None:
     sparse.step = given["step"]
     if sparse.method.has_budget:
         sparse.constant_budget = given["budget"]
-    if state.dormant is not None:
+    if state.dormant is not None and slept is not None:
         for name, value in zip(storage.names, state.dormant.values, strict=True):
             value.copy_(dormant[name])
+        state.dormant.slept = slept
     state.threshold.copy_(threshold)
     state.moved.copy_(moved)
     state.number.fill_(given["reallocations"])
@@ -94,12 +99,14 @@ def _identity(sparse: Sparsifier) -> dict[str, Any]:
     }
 
 
-def _dormant(sparse: Sparsifier) -> dict[str, dict[str, Tensor]]:
+def _dormant(sparse: Sparsifier) -> dict[str, Any]:
     """A copy of the dormant values in logical order, where the method has any."""
-    if sparse._state.dormant is None:
+    dormant = sparse._state.dormant
+    if dormant is None:
         return {}
-    named = zip(sparse._storage.names, sparse._state.dormant.values, strict=True)
-    return {"dormant": {name: torch.empty(v.shape).copy_(v) for name, v in named}}
+    named = zip(sparse._storage.names, dormant.values, strict=True)
+    values = {name: torch.empty(v.shape).copy_(v) for name, v in named}
+    return {"dormant": values, "slept": dormant.slept.clone()}
 
 
 def _checked_dormant(
@@ -115,6 +122,14 @@ def _checked_dormant(
                 f"state: dormant: expected numbers in [-1, 1] for {name}, 0 where it is active"
             )
     return given
+
+
+def _checked_slept(given: Any, layers: Sequence[LayerShape]) -> Tensor:
+    units = torch.tensor([layer.units for layer in layers])
+    slept = _tensor(given, units, "slept")
+    if ((slept < 0) | (slept > units)).any():
+        raise ValueError(f"state: slept: expected at most {units.tolist()}, got {slept.tolist()}")
+    return slept.clone()
 
 
 def _difference(key: str, there: Any, here: Any) -> str:

@@ -15,6 +15,7 @@ class DormantValues:
 
     Attributes:
         values: float32, one tensor a layer, with the shape and strides of its weight.
+        slept: units of each layer that were inactive at the start, int64 [layers] on the host.
         every: a mask in which every unit is active.
     """
 
@@ -27,6 +28,7 @@ class DormantValues:
             for weight in weights
         ]
         self.every = BitMask.ones(mask.layout, mask.device)
+        self.slept = self.inactive(mask).counts().cpu()
         add_noise_(
             self.values,
             self.inactive(mask),
@@ -41,6 +43,12 @@ class DormantValues:
     def inactive(self, mask: BitMask) -> BitMask:
         """The units that are inactive in ``mask``."""
         return BitMask(mask.layout, self.every.words & ~mask.words)
+
+    def odds(self) -> list[float]:
+        """Inactive to active units of each layer at the start, neither taken as less than 1."""
+        units = [shape.units for shape in self.every.layout.layers]
+        pairs = zip(units, self.slept.tolist(), strict=True)
+        return [max(1, slept) / max(1, total - slept) for total, slept in pairs]
 
     def to(self, device: torch.device | str) -> None:
         self.values = [value.to(device) for value in self.values]

@@ -69,8 +69,9 @@ class DeepR(SparseMethod):
     connection, in proportion to the layers' initial active weights; here the shares are exact.
 
     With ``soft`` signs stay with a position for ever, as in the original. No dormant value falls
-    below a floor: s / (1 - s) * lr * noise^2 / (2 * l1) with the first temperature's noise, the
-    rule of thumb of the original's code, which counts on one temperature only. Its values start
+    below a floor: s / (1 - s) * lr * noise^2 / (2 * l1), with the first temperature's noise and the
+    sparsity s of the layer at the start. That is the rule of thumb of the original's code, which
+    counts on one temperature only. Its values start
     uniform between the floor and 0; here half-normal with the same density at 0.
     """
 
@@ -158,9 +159,8 @@ class DeepR(SparseMethod):
 
     @property
     def dormant_floor(self) -> float:
-        """How far below 0 a dormant value of ``soft`` may fall, at a learning rate of 1."""
-        variance = 2 * self.eta * self.temperatures[0]
-        return self.sparsity / (1 - self.sparsity) * variance / (2 * self.l1)
+        """How far a dormant value of ``soft`` may fall at a learning rate of 1 and sparsity .5."""
+        return self.eta * self.temperatures[0] / self.l1
 
     def rules(self, budget: int) -> Rules:
         if self.soft:

@@ -29,7 +29,8 @@ class WakeUp:
     Args:
         noise_at: standard deviation of the noise on the gradients of a step, from its number and
             the total.
-        floor: of the dormant values, at a learning rate of 1.
+        floor: of the dormant values at a learning rate of 1, in a layer of which half is active at
+            the start; in others it is times the odds, so that as many stay asleep.
     """
 
     noise_at: Callable[[int, int | None], float]
@@ -41,23 +42,32 @@ class WakeUp:
             raise RuntimeError("WakeUp: expected rules with a dormant_start")
         values, slept = r.dormant.values, r.dormant.inactive(r.previous)
         sleeping = slept.clone()
-        woken = self._walk(r, values, sleeping)
+        floors = [self.floor * odds for odds in r.dormant.odds()]
+        woken = self._walk(r, values, sleeping, floors)
         r.mask.words.bitwise_or_(slept.words & ~sleeping.words)
         with torch.no_grad():
-            self._exchange(r.weights, values, r.learning_rates())
+            rates = zip(r.learning_rates(), floors, strict=True)
+            _exchange(r.weights, values, [rate * floor for rate, floor in rates])
         apply_mask_(values, r.dormant.inactive(r.mask))
         return woken
 
-    def _walk(self, r: Reallocation, values: Sequence[Tensor], sleeping: BitMask) -> Tensor:
+    def _walk(
+        self,
+        r: Reallocation,
+        values: Sequence[Tensor],
+        sleeping: BitMask,
+        floors: Sequence[float],
+    ) -> Tensor:
         """A step of each walk. ``sleeping`` loses what wakes; returns how many a layer."""
         layout, device = sleeping.layout, sleeping.device
         signs = BitMask.zeros(layout, device), BitMask.zeros(layout, device)
         prune_sign_flips_(values, sleeping, *signs, zero=False)  # notes the signs
-        scale = self.noise_at(r.step, r.total_steps) / self.floor
+        noise = self.noise_at(r.step, r.total_steps)
+        scale = torch.tensor([noise / floor for floor in floors], dtype=torch.float32)
         add_noise_(
             values,
             sleeping,
-            torch.full((len(values),), scale, device=device),
+            scale.to(device, non_blocking=True),
             seed=r.seed,
             counter=r.number,
             purpose=Purpose.DORMANT_NOISE,
@@ -65,23 +75,20 @@ class WakeUp:
         woken, _, _ = prune_sign_flips_(values, sleeping, *signs, zero=False)
         return woken
 
-    def _exchange(
-        self,
-        weights: Sequence[Tensor],
-        values: Sequence[Tensor],
-        rates: Sequence[float | Tensor],
-    ) -> None:
-        """Hand over what fell asleep and what woke; masks then clear what the other side has.
 
-        A weight is 0 where its connection slept before, a dormant value where it was awake: each
-        takes over without a look at any mask.
-        """
-        for weight, value, rate in zip(weights, values, rates, strict=True):
-            floor = rate * self.floor
-            if isinstance(floor, Tensor):
-                floor = floor.clamp(min=SMALLEST_FLOOR)
-            else:
-                floor = max(floor, SMALLEST_FLOOR)
-            asleep_at = weight / floor
-            weight.sub_(value * floor)
-            value.sub_(asleep_at).clamp_(-1, 1)
+def _exchange(
+    weights: Sequence[Tensor], values: Sequence[Tensor], floors: Sequence[float | Tensor]
+) -> None:
+    """Hand over what fell asleep and what woke; masks then clear what the other side has.
+
+    A weight is 0 where its connection slept before, a dormant value where it was awake: each takes
+    over without a look at any mask.
+    """
+    for weight, value, floor in zip(weights, values, floors, strict=True):
+        if isinstance(floor, Tensor):
+            floor = floor.clamp(min=SMALLEST_FLOOR)
+        else:
+            floor = max(floor, SMALLEST_FLOOR)
+        asleep_at = weight / floor
+        weight.sub_(value * floor)
+        value.sub_(asleep_at).clamp_(-1, 1)

@@ -26,6 +26,7 @@ class Provider:
         restore: puts back what ``run`` changed, untimed; None: ``run`` can be repeated as it is.
         check: takes what ``run`` returned and raises ``WrongResultError`` if the work was not
             done; None: nothing to check.
+        most_weights: of a net on which it is timed; None: on any.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Provider:
     run: Callable[[], object]
     restore: Callable[[], None] | None = None
     check: Callable[[object], None] | None = None
+    most_weights: int | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,10 @@ class Case:
     providers: tuple[Provider, ...]
     dtype: torch.dtype = torch.float32
     on_device: bool = True
+
+    @property
+    def weights(self) -> int:
+        return self.copied_bytes // self.dtype.itemsize
 
 
 def require(condition: object, text: str) -> None:

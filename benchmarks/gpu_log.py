@@ -10,6 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 TIMED_OUT = 124
+CUT_OFF = -124
 Step = tuple[str, str]  # what ran, how it ended
 
 
@@ -26,9 +27,19 @@ class Log:
         self._end = None if limit_s is None else time.monotonic() + limit_s
 
     def run(
-        self, name: str, command: list[str], *, quiet: bool = False, **env: str
+        self,
+        name: str,
+        command: list[str],
+        *,
+        quiet: bool = False,
+        cap_s: float | None = None,
+        **env: str,
     ) -> tuple[int, str]:
-        """The exit code, ``TIMED_OUT`` if the command was stopped, and its output."""
+        """The exit code, and the output.
+
+        ``TIMED_OUT`` if it was stopped at the end of all time, ``CUT_OFF`` if after its own
+        ``cap_s`` seconds.
+        """
         print(f"== {name}: {' '.join(command)}", flush=True)
         path = self.folder / f"{name}.log"
         with path.open("w") as file:
@@ -40,13 +51,16 @@ class Log:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-            code = self._wait(process, path, quiet)
+            code = self._wait(process, path, quiet, cap_s)
         output = path.read_text(errors="replace")
         if code != 0 and quiet:
             print(f"== {name} ended with {code}:\n{output[-6000:]}", flush=True)
         return code, output
 
-    def _wait(self, process: subprocess.Popen[bytes], path: Path, quiet: bool) -> int:
+    def _wait(
+        self, process: subprocess.Popen[bytes], path: Path, quiet: bool, cap_s: float | None
+    ) -> int:
+        cap = None if cap_s is None else time.monotonic() + cap_s
         with path.open(errors="replace") as file:
             while True:
                 ended = process.poll() is not None
@@ -55,10 +69,11 @@ class Log:
                     print(text, end="", flush=True)
                 if ended:
                     return process.returncode
-                if self._end is not None and time.monotonic() > self._end:
-                    os.killpg(process.pid, signal.SIGKILL)
-                    process.wait()
-                    return TIMED_OUT
+                for end, code in ((self._end, TIMED_OUT), (cap, CUT_OFF)):
+                    if end is not None and time.monotonic() > end:
+                        os.killpg(process.pid, signal.SIGKILL)
+                        process.wait()
+                        return code
                 time.sleep(0.1)
 
 
@@ -66,4 +81,6 @@ def ending(code: int, ok: str = "ok") -> str:
     """How a step ended, in words."""
     if code == 0:
         return ok
+    if code == CUT_OFF:
+        return "cut off at its share of the time; the rows until then are kept"
     return "FAILED: out of time" if code == TIMED_OUT else f"FAILED with exit code {code}"

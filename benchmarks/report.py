@@ -109,8 +109,19 @@ def write_csv(rows: Sequence[Row], out: Path, append: bool = False) -> None:
             writer.writerows(row for row in rows if row["op"] == op)
 
 
-def write_machine(out: Path, device: torch.device, command: str, name: str = MACHINE) -> None:
-    """Where, when, with what and by which command the numbers were taken."""
+def write_machine(
+    out: Path, device: torch.device, command: str, name: str = MACHINE, append: bool = False
+) -> None:
+    """Where, when, with what and by which command the numbers were taken.
+
+    With ``append`` a file that is there gets the command besides: the rows before are older.
+    """
+    path = out / name
+    if append and path.exists():
+        machine = json.loads(path.read_text())
+        machine["command"] += f"; {command}"
+        path.write_text(json.dumps(machine, indent=2) + "\n")
+        return
     machine = {
         "commit": _commit(),
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -123,7 +134,7 @@ def write_machine(out: Path, device: torch.device, command: str, name: str = MAC
         "numpy": np.__version__,
         "cuda": torch.version.cuda,
     }
-    (out / name).write_text(json.dumps(machine, indent=2) + "\n")
+    path.write_text(json.dumps(machine, indent=2) + "\n")
 
 
 def _commit() -> str | None:

@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--nets", help=f"of {','.join(NETS)}; default: {','.join(CPU_NETS)}")
     parser.add_argument("--sparsity", default="0.9", help="one or more, with commas")
     parser.add_argument("--dtype", default="float32", help=f"some of {','.join(DTYPES)}")
-    parser.add_argument("--seconds", type=_seconds, default=0.2, help="spent on each provider")
+    parser.add_argument("--seconds", type=positive, default=0.2, help="spent on each provider")
     parser.add_argument("--out", type=Path, help="folder for CSV files, machine.json and a picture")
     parser.add_argument("--append", action="store_true", help="to the CSV files that are there")
     options = parser.parse_args(arguments)
@@ -127,7 +127,8 @@ def _sparsities(text: str) -> list[float]:
     return values
 
 
-def _seconds(text: str) -> float:
+def positive(text: str) -> float:
+    """A finite number above 0, for an option."""
     value = float(text)
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")

@@ -73,7 +73,7 @@ def time_case(case: Case, budget: float, device: torch.device) -> list[Measureme
     the net do not stay in cache during training, the caches are emptied before each call.
     """
     evict = Evictor(device, case.copied_bytes > STAYS_IN_CACHE_BYTES)
-    measurements = [_warmed(provider, device) for provider in case.providers]
+    measurements = [_warmed(provider, device, case.weights) for provider in case.providers]
     gc.collect()
     gc.disable()
     try:
@@ -103,9 +103,13 @@ def _replay(measurement: Measurement, evict: Evictor) -> None:
         print(f"{measurement.provider.name}: no graph replay: {str(error).splitlines()[0]}")
 
 
-def _warmed(provider: Provider, device: torch.device) -> Measurement:
+def _warmed(provider: Provider, device: torch.device, weights: int) -> Measurement:
     """Run once and check the result: a provider that is wrong is not timed."""
     measurement = Measurement(provider)
+    most = provider.most_weights
+    if most is not None and weights > most:
+        measurement.error = f"not timed above {most:,} weights: its host takes minutes a call"
+        return measurement
     try:
         _wait(device)
         start = time.perf_counter()

@@ -1,16 +1,17 @@
 """The benchmarks' command line, what it writes, and what it does with a provider that fails."""
 
 import csv
-import importlib
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 
-from benchmarks import gpu, report, run, timing
+from benchmarks import report, run, timing
+from benchmarks.baselines import authors
 from benchmarks.case import Case, Provider, WrongResultError
 from benchmarks.registry import OPS
-from benchmarks.shapes import DTYPES, NETS
+from benchmarks.shapes import Net
 
 CPU = torch.device("cpu")
 
@@ -112,6 +113,28 @@ def test_what_a_call_changed_is_put_back_before_the_next():
     assert not state
 
 
+def test_a_provider_refuses_a_net_that_would_take_minutes(capsys):
+    def never():
+        raise AssertionError("called")
+
+    slow = Provider("authors' way", "authors", never, never, most_weights=999)
+    case = case_of(Provider("dsr", "ours", lambda: None), slow)  # 4000 bytes, 1000 weights
+    _, refused, _ = report.rows_of(case, timing.time_case(case, 1e-6, CPU))
+    assert refused["error"] == "not timed above 999 weights: its host takes minutes a call"
+    assert "median_us" not in refused
+    allowed = case_of(replace(slow, run=lambda: None, restore=None, most_weights=1000))
+    assert not report.rows_of(allowed, timing.time_case(allowed, 1e-6, CPU))[0]["error"]
+
+
+@pytest.mark.parametrize("op", ["grow_random_", "dsr_step"])
+def test_the_host_programs_of_the_authors_refuse_large_nets(op):
+    tiny = Net("tiny", (400,), (40,), moved=6)
+    providers = OPS[op].build(tiny, 0.9, CPU).providers
+    limits = {p.most_weights for p in providers if p.kind == "authors"}
+    assert limits == {authors.MOST_WEIGHTS}
+    assert {p.most_weights for p in providers if p.kind != "authors"} == {None}
+
+
 def test_a_very_slow_provider_is_called_once(monkeypatch):
     monkeypatch.setattr(timing, "SLOW_SECONDS", -1.0)
     calls = []
@@ -138,25 +161,3 @@ def test_rows_relate_times_to_ours_and_to_the_copy():
     # 100 of the copy's 8000 bytes would take a 80th of its 8 ms.
     assert ours["of_copy"] == round(0.1 / 3, 4)
     assert copy["of_copy"] == 1
-
-
-def test_the_gpu_commands_are_such_as_the_benchmarks_take(tmp_path, monkeypatch, capsys):
-    """Without a GPU each gets as far as saying that there is none: its options are known."""
-    log, commands = gpu.Log(tmp_path), []
-    monkeypatch.setattr(log, "run", lambda name, command: (commands.append(command) or 0, ""))
-    steps = gpu.bench(log)
-    assert [name for name, _ in steps] == [*gpu.BENCHES, "curves"]
-    assert {result for _, result in steps} == {"ok"}
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    for command in commands[:-1]:
-        module = importlib.import_module(command[2])
-        main = (
-            getattr(module, "main", None) or importlib.import_module(f"{command[2]}.__main__").main
-        )
-        with pytest.raises(SystemExit):
-            main(command[3:])
-        assert "no CUDA device" in capsys.readouterr().err
-    for _, *arguments in gpu.BENCHES.values():
-        for option, known in (("--nets", NETS), ("--ops", OPS), ("--dtype", DTYPES)):
-            if option in arguments:
-                assert set(arguments[arguments.index(option) + 1].split(",")) <= set(known)

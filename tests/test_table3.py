@@ -3,6 +3,7 @@
 import csv
 import importlib.util
 import json
+import time
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,7 @@ from torch import nn
 
 import dsr
 from benchmarks.table3 import __main__ as table3
-from benchmarks.table3 import methods, paired, training
+from benchmarks.table3 import measure, methods, paired, training
 from benchmarks.table3.text import table3_text
 
 CPU = torch.device("cpu")
@@ -90,6 +91,28 @@ def test_it_writes_rows_a_picture_and_where_it_ran(setting, tmp_path, capsys):
     assert "on a CPU" in capsys.readouterr().out
 
 
+def test_a_row_keeps_to_its_seconds_and_says_what_it_ran(setting, tmp_path, monkeypatch):
+    monkeypatch.setattr(setting.model, "forward", slow_forward(setting.model.forward))
+    arguments = ["--nets", "wrn-28-2", "--methods", "dsr,deepr", "--implementations", "ours"]
+    arguments += ["--blocks", "50", "--steps", "3", "--out", str(tmp_path)]
+    assert table3.main([*arguments, "--seconds", ".5"]) == 0
+    assert table3.main([*arguments, "--seconds", "1e-6", "--append"]) == 0
+    rows = list(csv.DictReader((tmp_path / table3.CSV).open(newline="")))
+    assert all(2 <= int(row["blocks"]) < 50 and not row["error"] for row in rows)
+    assert [row["steps"] for row in rows] == ["3", "3", "3", "1"]
+    assert [row["blocks"] for row in rows[2:]] == ["2", "2"]
+    machine = json.loads((tmp_path / table3.MACHINE).read_text())
+    assert machine["command"].count("python -m benchmarks.table3") == 2
+
+
+def slow_forward(forward):
+    def slow(*args):
+        time.sleep(0.005)
+        return forward(*args)
+
+    return slow
+
+
 def test_a_package_that_is_missing_is_a_row_that_says_so(setting, capsys):
     arguments = ["--nets", "wrn-28-2", "--methods", "dsr,rigl", "--blocks", "2", "--steps", "2"]
     assert table3.main([*arguments, "--implementations", "rigl-torch"]) == 0
@@ -103,7 +126,7 @@ def test_what_cannot_run_is_a_row_that_says_so(setting, monkeypatch, capsys):
     def fail(*args):
         raise RuntimeError("no such kernel\nmore")
 
-    monkeypatch.setattr(table3, "paired_blocks", fail)
+    monkeypatch.setattr(measure, "paired_blocks", fail)
     assert table3.main(["--nets", "wrn-28-2", "--methods", "set", "--blocks", "2"]) == 0
     assert capsys.readouterr().out.count("cannot run: RuntimeError: no such kernel\n") == 2
 

@@ -89,6 +89,7 @@ def _authors(p: Problem, *, unique: bool) -> Provider:
         lambda: authors.reallocate(weights, masks, p.h, p.net.moved, unique=unique),
         restore,
         check,
+        authors.MOST_WEIGHTS,
     )
 
 

@@ -73,7 +73,8 @@ def _authors(p: Problem, *, unique: bool) -> Provider:
     def check(result: object) -> None:
         check_grown(p, floats.bool(), p.growth)
 
-    return Provider(authors_name(unique), "authors", run, restore, check)
+    name = authors_name(unique)
+    return Provider(name, "authors", run, restore, check, authors.MOST_WEIGHTS)
 
 
 def authors_name(unique: bool) -> str:

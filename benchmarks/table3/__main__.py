@@ -9,8 +9,7 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,34 +17,20 @@ import torch
 
 from benchmarks.markdown import read_rows
 from benchmarks.report import write_machine
-from benchmarks.run import DEVICES, Parser, make_folder, names_of
-from benchmarks.table3.methods import METHODS, PAPER, SETTINGS, Setting
-from benchmarks.table3.paired import (
-    interval,
-    paired_blocks,
-    reallocation_seconds,
-    seconds_of,
-)
-from benchmarks.table3.training import (
-    IMPLEMENTATIONS,
-    Dense,
-    Multiplied,
-    Training,
-    memory_of,
-    runs,
-    training,
-)
+from benchmarks.run import DEVICES, Parser, make_folder, names_of, positive
+from benchmarks.table3.measure import Row, measure
+from benchmarks.table3.methods import METHODS, PAPER, SETTINGS
+from benchmarks.table3.training import IMPLEMENTATIONS, runs
 
 CSV = "table3.csv"
+MACHINE = "table3_machine.json"
 PICTURE = "table3.png"
-REALLOCATIONS = 10  # timed by themselves
 COLUMNS = (
     "net", "image", "batch", "method", "implementation", "blocks", "steps", "period",
     "step_ms", "of_dense", "of_dense_low", "of_dense_high", "multiplied_of_dense",
     "ratio", "ratio_low", "ratio_high", "reallocation_ms", "overhead",
     "paper_ratio", "paper_spread", "peak_mib", "dense_peak_mib", "error",
 )  # fmt: skip
-Row = dict[str, Any]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -57,7 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--implementations", default=",".join(IMPLEMENTATIONS))
     parser.add_argument("--blocks", type=_count(2), help="default: 25; on a CPU 5")
     parser.add_argument("--steps", type=_count(1), help="a block, default: 20; on a CPU 4")
-    parser.add_argument("--out", type=Path, help=f"folder for {CSV}, machine.json and {PICTURE}")
+    more = "a row takes, about, with fewer blocks, but at least two; default: no limit"
+    parser.add_argument("--seconds", type=positive, help=more)
+    parser.add_argument("--out", type=Path, help=f"folder for {CSV}, {MACHINE} and {PICTURE}")
     parser.add_argument("--append", action="store_true", help="to the CSV file that is there")
     options = parser.parse_args(arguments)
     if options.device not in DEVICES:
@@ -79,24 +66,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     rows: list[Row] = []
     if options.append and options.out is not None:
         rows += read_rows(options.out / CSV, COLUMNS)
+    if options.out is not None:
+        command = f"python -m benchmarks.table3 {' '.join(arguments)}"
+        write_machine(options.out, device, command, MACHINE, options.append)
     for net in nets:
         for method in methods:
             for implementation in implementations:
                 if not runs(implementation, method):
                     continue
-                rows.append(_row(net, method, implementation, device, blocks, steps))
+                row = _row(net, method, implementation, device, blocks, steps, options.seconds)
+                rows.append(row)
                 print(_line(rows[-1]), flush=True)
                 if options.out is not None:  # at once: a run that is cut off has left its rows
                     _write(rows, options.out)
     if options.out is not None:
-        command = f"python -m benchmarks.table3 {' '.join(arguments)}"
-        write_machine(options.out, device, command, name="table3_machine.json")
         _draw(rows, options.out)
     return 0
 
 
 def _row(
-    net: str, method: str, implementation: str, device: torch.device, blocks: int, steps: int
+    net: str,
+    method: str,
+    implementation: str,
+    device: torch.device,
+    blocks: int,
+    steps: int,
+    seconds: float | None,
 ) -> Row:
     setting = SETTINGS[net]
     small = device.type == "cpu"
@@ -112,75 +107,10 @@ def _row(
     }
     row["paper_ratio"], row["paper_spread"] = PAPER.get((net, method), ("", ""))
     try:
-        row |= _measure(setting, method, implementation, device, blocks, steps)
+        row |= measure(setting, method, implementation, device, blocks, steps, seconds)
     except Exception as error:  # a baseline that cannot run is a row that says so
         row["error"] = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
     return row
-
-
-def _measure(
-    setting: Setting,
-    method: str,
-    implementation: str,
-    device: torch.device,
-    blocks: int,
-    steps: int,
-) -> Row:
-    period = 1 if setting.periods[method] == 1 else steps
-
-    def build(period: int | None) -> tuple[Training, float | None]:
-        make = partial(training, implementation, setting, device, method, period)
-        return _build(make, steps, device)
-
-    dense, dense_peak = _build(partial(Dense, setting, device), steps, device)
-    still, _ = build(None)
-    moving, peak = build(period)
-    trainings = [moving, still, dense]
-    if (implementation, method) == ("ours", METHODS[0]):  # once a network
-        trainings.append(_build(partial(Multiplied, setting, device), steps, device)[0])
-    with_seconds, without_seconds, dense_seconds, *multiplied = paired_blocks(
-        trainings, blocks, steps
-    )
-    step = sum(without_seconds) / (blocks * steps)
-    pairs = zip(with_seconds, without_seconds, strict=True)
-    # What one reallocation adds, spread over the paper's period of steps.
-    scale = (steps // period) * setting.periods[method]
-    ratios = interval([1 + (moved - stayed) / scale / step for moved, stayed in pairs])
-    of_dense = interval([w / d for w, d in zip(without_seconds, dense_seconds, strict=True)])
-    row: Row = {
-        "step_ms": 1e3 * step,
-        "of_dense": of_dense.mean,
-        "of_dense_low": of_dense.low,
-        "of_dense_high": of_dense.high,
-        "ratio": ratios.mean,
-        "ratio_low": ratios.low,
-        "ratio_high": ratios.high,
-        "peak_mib": peak,
-        "dense_peak_mib": dense_peak,
-    }
-    if multiplied:
-        row["multiplied_of_dense"] = interval(
-            [w / d for w, d in zip(multiplied[0], dense_seconds, strict=True)]
-        ).mean
-    if period > 1:
-        alone = reallocation_seconds(moving, period, min(REALLOCATIONS, 2 * blocks))
-        row["reallocation_ms"] = 1e3 * alone
-        row["overhead"] = alone / setting.periods[method] / step
-    return {name: float(f"{value:.7g}") for name, value in row.items() if value is not None}
-
-
-def _build(
-    make: Callable[[], Training], steps: int, device: torch.device
-) -> tuple[Training, float | None]:
-    """A training after one block, and the peak in MiB of the memory it took (GPU only)."""
-    before = memory_of(device)
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-    made = make()
-    seconds_of(made, steps)
-    if device.type != "cuda":
-        return made, None
-    return made, (torch.cuda.max_memory_allocated(device) - before) / 2**20
 
 
 def _line(row: Row) -> str:
@@ -197,10 +127,12 @@ def _line(row: Row) -> str:
 
 
 def _write(rows: list[Row], out: Path) -> None:
-    with (out / CSV).open("w", newline="") as file:
+    part = out / f"{CSV}.part"
+    with part.open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         writer.writerows(rows)
+    part.replace(out / CSV)  # so that a run that is stopped meanwhile loses no row
 
 
 def _draw(rows: list[Row], out: Path) -> None:

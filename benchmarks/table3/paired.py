@@ -19,6 +19,20 @@ STUDENT = (
     2.052, 2.048, 2.045, 2.042,
 )  # fmt: skip
 WARM_UP_BLOCKS = 3  # DSR's threshold finds its size meanwhile
+LEAST_BLOCKS = 2  # for an interval
+WARM_UP_SHARE, BLOCKS_SHARE = 0.25, 0.8  # of a row's time, if it is limited, spent until then
+
+
+class Budget:
+    """The time that a row may take from now on; without ``seconds`` it never ends."""
+
+    def __init__(self, seconds: float | None = None) -> None:
+        self._begin = time.monotonic()
+        self._seconds = math.inf if seconds is None else seconds
+
+    def spent(self, share: float) -> bool:
+        """Whether that share of it is over."""
+        return time.monotonic() - self._begin > share * self._seconds
 
 
 @dataclass(frozen=True)
@@ -49,25 +63,33 @@ def seconds_of(training: Training, steps: int) -> float:
     return time.perf_counter() - start
 
 
-def paired_blocks(trainings: Sequence[Training], blocks: int, steps: int) -> list[list[float]]:
-    """Seconds of ``blocks`` blocks of each training.
+def paired_blocks(
+    trainings: Sequence[Training], blocks: int, steps: int, budget: Budget
+) -> list[list[float]]:
+    """Seconds of ``blocks`` blocks of each training, or of as many as the budget allows.
 
     They take turns, and every round begins with another one, so that neither a slow minute of the
     machine nor the place in a round favours any.
     """
-    for training in trainings:
-        for _ in range(WARM_UP_BLOCKS):
+    for _ in range(WARM_UP_BLOCKS):
+        if budget.spent(WARM_UP_SHARE):
+            break
+        for training in trainings:
             seconds_of(training, steps)
     times: list[list[float]] = [[] for _ in trainings]
     for number in range(blocks):
+        if number >= LEAST_BLOCKS and budget.spent(BLOCKS_SHARE):
+            break
         for place in range(len(trainings)):
             chosen = (place + number) % len(trainings)
             times[chosen].append(seconds_of(trainings[chosen], steps))
     return times
 
 
-def reallocation_seconds(training: Training, period: int, times: int) -> float:
+def reallocation_seconds(training: Training, period: int, times: int, budget: Budget) -> float:
     """Median time by which an update that reallocates is longer than one that does not.
+
+    Over ``times`` reallocations, or as many as the budget allows.
 
     Only what follows the backward pass is timed, with the device idle before and after it. Where
     every step reallocates (``period`` 1) there is nothing to subtract, and the whole update counts
@@ -81,6 +103,8 @@ def reallocation_seconds(training: Training, period: int, times: int) -> float:
         training.update()
         _wait(training.device)
         (still if number % period else moving).append(time.perf_counter() - start)
+        if number % period == 0 and budget.spent(1):
+            break
     return statistics.median(moving) - (statistics.median(still) if still else 0.0)
 
 

@@ -8,9 +8,36 @@ import torch
 
 from benchmarks.case import Provider
 
+IGNORE, ERROR = "default", "error"  # of torch.cuda.set_sync_debug_mode
 REPLAYS = 20
 # The device sleeps while the host queues the replay, so that no launch is waited for.
 SLEEP_CYCLES = 200_000
+
+
+class WaitsForDeviceError(Exception):
+    """A provider's host waits for the device, so that no graph can hold it."""
+
+
+def refuse_waiting(provider: Provider) -> None:
+    """Run a provider once with every wait for the device an error.
+
+    A capture that fails leaves PyTorch's generator and allocator in its middle, so that what cannot
+    be captured has to be found out before.
+
+    Raises:
+        WaitsForDeviceError: it waits.
+    """
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode(ERROR)
+    try:
+        provider.run()
+    except Exception as error:
+        raise WaitsForDeviceError(str(error).splitlines()[0] if str(error) else "") from error
+    finally:
+        torch.cuda.set_sync_debug_mode(IGNORE)
+        torch.cuda.synchronize()
+        if provider.restore is not None:
+            provider.restore()
 
 
 def graph_seconds(provider: Provider, evict: Callable[[], None]) -> list[float]:

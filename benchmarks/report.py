@@ -31,6 +31,9 @@ COLUMNS = (
     "q90_us",
     "graph_us",
     "speedup",
+    "speedup_low",
+    "speedup_high",
+    "graph_speedup",
     "bytes",
     "of_copy",
     "error",
@@ -42,10 +45,12 @@ MACHINE = "machine.json"
 def rows_of(case: Case, measurements: Sequence[Measurement]) -> list[Row]:
     """One row a provider.
 
-    ``speedup`` is the provider's time over ours. ``bytes`` is what must be moved at least, and
-    ``of_copy`` what fraction of the copy's time that would take of the provider's time: both are
-    empty for a case that moves next to nothing. ``graph_us`` is the device's time for the replay
-    of a CUDA graph, for ours and the copy on a GPU; ``of_copy`` compares these where both exist.
+    ``speedup`` is the provider's time over ours, within at least 95 % from ``speedup_low`` to
+    ``speedup_high``, and ``graph_speedup`` the same of replays where both have one. ``bytes`` is
+    what must be moved at least, and ``of_copy`` what fraction of the copy's time that would take of
+    the provider's time: both are empty for a case that moves next to nothing. ``graph_us``
+    is the device's time for the replay of a CUDA graph, of what can be captured on a GPU;
+    ``of_copy`` compares these where both exist.
     """
     copied = 2 * case.copied_bytes
     copy = next((m for m in measurements if m.provider.kind == "copy" and not m.error), None)
@@ -63,21 +68,40 @@ def rows_of(case: Case, measurements: Sequence[Measurement]) -> list[Row]:
             "error": m.error,
         }
         if not m.error:
-            row["median_us"] = round(1e6 * m.median, 2)
-            row["iqr_us"] = round(1e6 * m.iqr, 2)
-            row["q10_us"], row["q90_us"] = (round(1e6 * edge, 2) for edge in m.tenths)
-            if m.graph_seconds:
-                row["graph_us"] = round(1e6 * m.on_device, 2)
-            if not ours.error:
-                row["speedup"] = round(m.median / ours.median, 3)
+            row |= _times(m, ours)
         moved = copied if m is copy else case.moved_bytes
         if moved:
             row["bytes"] = moved
             if copy is not None and not m.error:
-                both = (copy.on_device, m.on_device) if m.graph_seconds else (copy.median, m.median)
+                replayed = m.graph_seconds and copy.graph_seconds
+                both = (copy.on_device, m.on_device) if replayed else (copy.median, m.median)
                 row["of_copy"] = round(moved / copied * both[0] / both[1], 4)
         rows.append(row)
     return rows
+
+
+def _times(m: Measurement, ours: Measurement) -> Row:
+    """A provider's times, and how they relate to ours."""
+    low, high = m.tenths
+    row: Row = {
+        "median_us": round(1e6 * m.median, 2),
+        "iqr_us": round(1e6 * m.iqr, 2),
+        "q10_us": round(1e6 * low, 2),
+        "q90_us": round(1e6 * high, 2),
+    }
+    if m.graph_seconds:
+        row["graph_us"] = round(1e6 * m.on_device, 2)
+    if ours.error:
+        return row
+    (low, high), (ours_low, ours_high) = m.median_interval, ours.median_interval
+    if m is ours:
+        low = high = ours_low = ours_high = ours.median
+    row["speedup"] = round(m.median / ours.median, 3)
+    row["speedup_low"] = round(low / ours_high, 3)
+    row["speedup_high"] = round(high / ours_low, 3)
+    if m.graph_seconds and ours.graph_seconds:
+        row["graph_speedup"] = round(m.on_device / ours.on_device, 3)
+    return row
 
 
 def print_rows(rows: Sequence[Row]) -> None:

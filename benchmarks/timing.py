@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import statistics
 import time
 from collections.abc import Sequence
@@ -11,9 +12,10 @@ from dataclasses import dataclass, field
 import torch
 
 from benchmarks.case import Case, Provider, WrongResultError
-from benchmarks.graphs import graph_seconds
+from benchmarks.graphs import WaitsForDeviceError, graph_seconds, refuse_waiting
 
 MIN_CALLS = 3
+SURE = ("ours", "copy")  # kinds that never wait for the device
 _broken_captures: list[str] = []  # no graph is captured after the first that failed
 SLOW_SECONDS = 5.0  # a first call that takes longer is the only one
 MAX_CALLS = 100
@@ -52,6 +54,14 @@ class Measurement:
         return edges[0], edges[-1]
 
     @property
+    def median_interval(self) -> tuple[float, float]:
+        """95 % for the median, whatever the timings' distribution: two of the sorted timings."""
+        ordered, count = sorted(self.seconds), len(self.seconds)
+        reach = 0.98 * math.sqrt(count)  # 1.96 standard deviations of how many lie below it
+        low = max(0, math.floor(count / 2 - reach))
+        return ordered[low], ordered[count - 1 - low]
+
+    @property
     def on_device(self) -> float:
         """Median of the device's own time, where it was taken, else of the caller's."""
         return statistics.median(self.graph_seconds or self.seconds)
@@ -82,20 +92,21 @@ def time_case(case: Case, budget: float, device: torch.device) -> list[Measureme
     finally:
         gc.enable()
     if device.type == "cuda" and case.on_device:
-        for measurement in measurements:
+        # Ours and the copy first: after a capture that fails there is none.
+        for measurement in sorted(measurements, key=lambda m: m.provider.kind not in SURE):
             _replay(measurement, evict)
     return measurements
 
 
 def _replay(measurement: Measurement, evict: Evictor) -> None:
-    """Time graph replays of ours and of the copy; one that cannot be captured has none."""
-    if measurement.error or measurement.provider.kind not in ("ours", "copy"):
-        return
-    if _broken_captures:
+    """Time graph replays; a provider that cannot be captured has none."""
+    if measurement.error or _broken_captures:
         return
     try:
+        if measurement.provider.kind not in SURE:
+            refuse_waiting(measurement.provider)
         measurement.graph_seconds = graph_seconds(measurement.provider, evict)
-    except WrongResultError as error:
+    except (WaitsForDeviceError, WrongResultError) as error:
         print(f"{measurement.provider.name}: no graph replay: {error}")
     except RuntimeError as error:
         # A capture that failed leaves PyTorch's generator and allocator in its middle.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -92,6 +93,38 @@ class FlatStep(EagerStep):
 
     def grow(self, counts: Tensor, free: Tensor) -> None:
         self.rejection.grow(self.occupied, self.problem.flags, counts, free)
+
+
+class CompiledStep(FlatStep):
+    """The same with its pruning compiled: weights, mask and momentum in one pass.
+
+    Growth stays eager, since how many places are drawn again depends on the draws.
+    """
+
+    def __init__(self, problem: Problem, lower: int, upper: int) -> None:
+        super().__init__(problem, lower, upper)
+        self.prune_all = compiled_pruning()
+
+    def prune(self) -> prune.Counts:
+        p = self.problem
+        self.prune_all(p.weights, p.momentum, p.flags, p.threshold)
+        surviving = torch.stack([flag.count_nonzero() for flag in self.flags])
+        return p.active - surviving, surviving
+
+
+def compiled_pruning() -> Callable[[Tensor, Tensor, Tensor, Tensor], None]:
+    """``torch.compile`` of pruning one buffer of weights, and its mask and momentum."""
+
+    def all_layers(weights: Tensor, momentum: Tensor, flags: Tensor, h: Tensor) -> None:
+        gone = weights.abs() < h
+        weights.masked_fill_(gone, 0)
+        momentum.masked_fill_(gone, 0)
+        torch.logical_not(gone, out=flags)
+
+    compiled: Callable[[Tensor, Tensor, Tensor, Tensor], None] = torch.compile(
+        all_layers, dynamic=True, fullgraph=True
+    )
+    return compiled
 
 
 class IndexStep(FlatStep):

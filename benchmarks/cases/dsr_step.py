@@ -21,19 +21,21 @@ OPS = ("prune_threshold_", "allocate_growth", "grow_random_", "reset_state_")
 
 
 def case(net: Net, sparsity: float, device: torch.device) -> Case:
-    """Beside the authors' way, which leaves momentum alone, and three eager steps."""
+    """Beside the authors' way, which leaves momentum alone, three eager steps, a compiled one."""
     p = Problem(net, sparsity, device)
     bounds = dsr_kernels.tolerance_bounds(net.moved, 0.1)
     masks, flat = step.MaskStep(p, *bounds), step.FlatStep(p, *bounds)
-    listed = step.IndexStep(p, *bounds)
+    listed, compiled = step.IndexStep(p, *bounds), step.CompiledStep(p, *bounds)
     restore = p.restoring("weights", "momentum", "flags")
 
     def restore_listed() -> None:
         restore()
         listed.restore()
 
-    def eager(name: str, run: Callable[[], None], restore: Callable[[], None]) -> Provider:
-        return Provider(name, "eager", run, restore, lambda result: _check(p, p.flags))
+    def eager(
+        name: str, run: Callable[[], None], restore: Callable[[], None], kind: str = "eager"
+    ) -> Provider:
+        return Provider(name, kind, run, restore, lambda result: _check(p, p.flags))
 
     providers = [
         *_ours(p, *bounds),
@@ -42,6 +44,7 @@ def case(net: Net, sparsity: float, device: torch.device) -> Case:
         eager("masks, nonzero + randperm", masks.run, restore),
         eager("hardshrink, rejection, one buffer", flat.run, restore),
         eager("list of active indices, rejection", listed.run, restore_listed),
+        eager("torch.compile of masks, rejection", compiled.run, restore, "compiled"),
     ]
     pruned = prune_threshold.LINE_BYTES * net.moved  # of momentum
     moved = prune_threshold.moved_bytes(net) + grow_random.moved_bytes(net) + pruned

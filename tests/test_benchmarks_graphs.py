@@ -1,0 +1,79 @@
+"""Which providers are replayed from a CUDA graph, as far as that can be seen without a GPU."""
+
+import pytest
+import torch
+
+from benchmarks import graphs, report, timing
+from benchmarks.case import Case, Provider
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def modes(monkeypatch):
+    """The sync debug modes set, where an error in one is what `wait` raises."""
+    found = []
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda *args: None)
+    monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", found.append)
+    monkeypatch.setattr(timing, "_broken_captures", [])
+    return found
+
+
+def measured(case, monkeypatch, seconds):
+    monkeypatch.setattr(timing, "graph_seconds", lambda provider, evict: [seconds[provider.name]])
+    measurements = timing.time_case(case, 1e-6, CPU)
+    evict = timing.Evictor(CPU, False)
+    for measurement in measurements:
+        timing._replay(measurement, evict)
+    return report.rows_of(case, measurements)
+
+
+def test_whatever_does_not_wait_for_the_device_is_replayed(modes, monkeypatch, capsys):
+    restored = []
+
+    def wait():
+        if modes and modes[-1] == graphs.ERROR:
+            raise RuntimeError("called a synchronizing CUDA operation")
+
+    case = Case(
+        "op", "net", 0.9, 100, 4000,
+        (
+            Provider("dsr", "ours", lambda: None),
+            Provider("good", "eager", lambda: None),
+            Provider("waits", "eager", wait, lambda: restored.append(modes[-1:])),
+            Provider("copy", "copy", lambda: None),
+        ),
+    )  # fmt: skip
+    seconds = {"dsr": 1e-5, "good": 4e-5, "copy": 2e-5}
+    ours, good, waits, copy = measured(case, monkeypatch, seconds)
+    assert [row.get("graph_us") for row in (ours, good, waits, copy)] == [10, 40, None, 20]
+    assert [row.get("graph_speedup") for row in (ours, good, waits, copy)] == [1, 4, None, 2]
+    assert waits["median_us"] >= 0
+    assert not waits["error"]
+    assert restored[-1] == [graphs.IGNORE]
+    assert modes[-1] == graphs.IGNORE
+    assert "waits: no graph replay: called a synchronizing" in capsys.readouterr().out
+
+
+def test_after_a_broken_capture_nothing_is_captured(modes, monkeypatch, capsys):
+    def broken(provider, evict):
+        raise RuntimeError("capture failed")
+
+    monkeypatch.setattr(timing, "graph_seconds", broken)
+    measurement = timing.Measurement(Provider("dsr", "ours", lambda: None), [1.0])
+    evict = timing.Evictor(CPU, False)
+    timing._replay(measurement, evict)
+    monkeypatch.setattr(timing, "graph_seconds", lambda provider, evict: [1.0])
+    timing._replay(measurement, evict)
+    assert not measurement.graph_seconds
+    assert "dsr: no graph replay: capture failed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("count", "ranks"), [(3, (1, 3)), (20, (6, 15)), (100, (41, 60))])
+def test_the_medians_interval_is_that_of_the_sorted_timings(count, ranks):
+    seconds = [float(i) for i in range(count, 0, -1)]
+    measurement = timing.Measurement(Provider("dsr", "ours", lambda: None), seconds)
+    assert measurement.median_interval == ranks
+    below = torch.distributions.Binomial(count, 0.5)
+    inside = below.log_prob(torch.arange(ranks[0], ranks[1]).double()).exp().sum()
+    assert inside > 0.94 or count == 3

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.markdown import Row, read_rows
+from benchmarks.markdown import FormatError, Row, read_machine, read_rows
 from benchmarks.run import Parser
 from dsr_kernels import backend_table
 from dsr_kernels.schema import OPS
@@ -26,17 +25,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--table", type=Path, default=TABLE)
     options = parser.parse_args(list(sys.argv[1:] if argv is None else argv))
-    measured: dict[str, dict[str, tuple[str, float]]] = {}
-    for machine in sorted(options.results.glob("*/machine.json")):
-        if machine.parent.name != "cpu":
-            device = json.loads(machine.read_text())["device"]
-            measured[device] = faster(machine.parent)
+    try:
+        measured = measured_in(options.results)
+    except FormatError as error:
+        parser.error(str(error))
     start = Path(backend_table.__file__).read_text().partition("FASTER:")[0]
     text = f"{start}FASTER: dict[str, dict[str, tuple[str, float]]] = {measured!r}\n"
     options.table.write_text(text)
     subprocess.run([sys.executable, "-m", "ruff", "format", "-q", str(options.table)], check=False)
     print(f"{options.table}: {len(measured)} GPUs")
     return 0
+
+
+def measured_in(results: Path) -> dict[str, dict[str, tuple[str, float]]]:
+    """`faster` of each GPU that has results, by the device's name."""
+    machines = [
+        path for path in sorted(results.glob("*/machine.json")) if path.parent.name != "cpu"
+    ]
+    return {str(read_machine(path, ["device"])["device"]): faster(path.parent) for path in machines}
 
 
 def faster(folder: Path) -> dict[str, tuple[str, float]]:

@@ -41,6 +41,8 @@ def main(argv: list[str]) -> int:
         steps = [build(log)]
         if steps[0][1] == "ok":
             steps += modes[argv[0]](log)
+        if argv[0] == "bench":
+            print(f"\n{asked(folder)}")
         place = keep(folder, argv[0])
     print(f"\n{torch.cuda.get_device_name()}: {place}")
     for step, result in steps:
@@ -96,6 +98,15 @@ def bench(log: Log) -> list[Step]:
     curves = [sys.executable, "-m", "benchmarks.curves", str(log.folder)]
     code, _ = log.run("curves", curves, cap_s=CURVES_S)
     return [*steps, ("curves", ending(code))]
+
+
+def asked(folder: Path) -> str:
+    """What is asked of a GPU, and what was reached; also left in the folder."""
+    from benchmarks.tables import gpu_targets  # imports the package, which is built by now
+
+    text = gpu_targets(folder)
+    (folder / "targets.md").write_text(f"{text}\n")
+    return text
 
 
 def keep(folder: Path, mode: str) -> Path:

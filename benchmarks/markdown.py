@@ -7,6 +7,7 @@ import json
 import statistics
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.case import Target
 from benchmarks.registry import OPS
@@ -20,7 +21,11 @@ NET_NAMES = {
     "wrn-16-8": "WRN-16-8",
     "transformer-1b": "transformer, 1 G",
 }
+NAMED: Key = ("resnet50", "0.9", "float32")
 RIVALS = ("authors", "eager", "compiled")
+MACHINE_KEYS = (
+    "date", "commit", "device", "cores", "threads", "python", "torch", "numpy", "command",
+)  # fmt: skip
 NOT_MEASURED = "Not measured yet."
 
 
@@ -36,12 +41,28 @@ def read_rows(path: Path, columns: Collection[str] = ()) -> list[Row]:
     """
     if not path.exists():
         return []
-    with path.open(newline="") as file:
+    with path.open(newline="", errors="replace") as file:
         reader = csv.DictReader(file)
         missing = [name for name in columns if name not in (reader.fieldnames or ())]
         if missing:
             raise FormatError(f"{path}: expected a column {missing[0]!r}; measure it again")
         return list(reader)
+
+
+def read_machine(path: Path, keys: Collection[str]) -> dict[str, Any]:
+    """What a run wrote about the machine it ran on.
+
+    Raises:
+        FormatError: it is no JSON object, or lacks one of ``keys``.
+    """
+    try:
+        machine = json.loads(path.read_text())
+    except ValueError as error:
+        raise FormatError(f"{path}: expected JSON, got {error}") from None
+    missing = [key for key in keys if not isinstance(machine, dict) or key not in machine]
+    if missing:
+        raise FormatError(f"{path}: expected a key {missing[0]!r}; measure it again")
+    return dict(machine)
 
 
 def table(head: Sequence[str], lines: Iterable[Sequence[str]], left: int = 1) -> str:
@@ -55,7 +76,7 @@ def machine_text(folder: Path, name: str = "machine.json") -> str:
     path = folder / name
     if not path.exists():
         return NOT_MEASURED
-    m = json.loads(path.read_text())
+    m = read_machine(path, MACHINE_KEYS)
     return (
         f"Measured on {m['date'][:10]} at commit {m['commit']} on {m['device']}, {m['cores']} "
         f"cores, {m['threads']} threads, Python {m['python']}, torch {m['torch']}, NumPy "
@@ -67,29 +88,30 @@ def op_text(op: str, rows: Sequence[Row]) -> str:
     """All providers of one op, a column a net, and how far its targets are reached."""
     if not rows:
         return NOT_MEASURED
-    cases = _cases(rows)
+    cases = cases_of(rows)
     lines = []
     for provider in dict.fromkeys(row["provider"] for row in rows):
         cells = [_cell(find(case, provider)) for case in cases.values()]
-        lines.append([_shown(provider), *cells])
-    head = ["median, and how many times ours", *(_label(key, cases) for key in cases)]
+        lines.append([shown(provider), *cells])
+    head = ["median, and how many times ours", *(label_of(key, cases) for key in cases)]
     parts = [table(head, lines)]
-    limits = [_limit(_label(key, cases), case) for key, case in cases.items()]
+    limits = [_limit(label_of(key, cases), case) for key, case in cases.items()]
     parts += [" ".join(text for text in limits if text)]
-    *_, (largest, last) = cases.items()
-    results = [_target_text(target, last) for target in OPS[op].targets]
+    key = _named(cases)
+    results = [_target_text(target, cases[key]) for target in OPS[op].targets]
     if results:
-        parts.append(f"Asked of it on {_label(largest, cases)}: {'; '.join(results)}.")
+        parts.append(f"Asked of it on {label_of(key, cases)}: {'; '.join(results)}.")
     return "\n\n".join(part for part in parts if part)
 
 
 def summary_text(ops: dict[str, list[Row]]) -> str:
-    """One line an op: the largest net's time, its best rivals, its distance from the limit."""
+    """One line an op: its time on ResNet-50, its best rivals, its distance from the limit."""
     lines = []
     for op, rows in ops.items():
         if not rows:
             continue
-        *_, case = _cases(rows).values()
+        cases = cases_of(rows)
+        case = cases[_named(cases)]
         ours = case[0]
         eager, authors = fastest(case, "eager"), fastest(case, "authors")
         met = [reached(target, case) >= target.factor for target in OPS[op].targets]
@@ -110,18 +132,19 @@ def summary_text(ops: dict[str, list[Row]]) -> str:
     return table(head, lines) if lines else NOT_MEASURED
 
 
-def losses_text(ops: dict[str, list[Row]]) -> str:
-    """Every case in which something was faster than ours, and the fastest that was."""
+def losses_text(ops: dict[str, list[Row]], field: str = "median_us") -> str:
+    """Every case in which something was faster than ours by ``field``, and the fastest that was."""
     lines = []
     for op, rows in ops.items():
-        cases = _cases(rows)
+        cases = cases_of(rows)
         for key, case in cases.items():
-            found = [row for kind in RIVALS if (row := fastest(case, kind))]
-            best = min(found, key=lambda row: float(row["median_us"]), default=None)
-            if best and best["speedup"] and float(best["speedup"]) < 1:
+            found = [row for kind in RIVALS if (row := fastest(case, kind, field))]
+            best = min(found, key=lambda row: float(row[field]), default=None)
+            ours = fastest(case, "ours", field)
+            if best and ours and float(best[field]) < float(ours[field]):
                 lines.append(
-                    f"- `{op}` on {_label(key, cases)}: {best['provider']} takes "
-                    f"{duration(best['median_us'])}, ours {duration(case[0]['median_us'])}."
+                    f"- `{op}` on {label_of(key, cases)}: {best['provider']} takes "
+                    f"{duration(best[field])}, ours {duration(ours[field])}."
                 )
     return "\n".join(lines) or ("None." if any(ops.values()) else NOT_MEASURED)
 
@@ -146,10 +169,10 @@ def find(case: Sequence[Row], provider: str) -> Row | None:
     return next((row for row in case if row["provider"] == provider), None)
 
 
-def fastest(case: Sequence[Row], kind: str) -> Row | None:
+def fastest(case: Sequence[Row], kind: str, field: str = "median_us") -> Row | None:
     """The fastest provider of a kind."""
-    rows = [row for row in case if row["kind"] == kind and row["median_us"]]
-    return min(rows, key=lambda row: float(row["median_us"]), default=None)
+    rows = [row for row in case if row["kind"] == kind and row.get(field)]
+    return min(rows, key=lambda row: float(row[field]), default=None)
 
 
 def reached(target: Target, case: Sequence[Row]) -> float:
@@ -158,7 +181,13 @@ def reached(target: Target, case: Sequence[Row]) -> float:
     return float(rival["speedup"]) if rival and rival["speedup"] else 0.0
 
 
-def _cases(rows: Sequence[Row]) -> dict[Key, list[Row]]:
+def _named(cases: Iterable[Key]) -> Key:
+    """The case by which an op is judged: `NAMED`, or the last where that was not timed."""
+    keys = list(cases)
+    return NAMED if NAMED in keys else keys[-1]
+
+
+def cases_of(rows: Sequence[Row]) -> dict[Key, list[Row]]:
     cases: dict[Key, list[Row]] = {}
     for row in rows:
         key = (row["net"], row["sparsity"], row.get("dtype", "float32"))
@@ -166,14 +195,14 @@ def _cases(rows: Sequence[Row]) -> dict[Key, list[Row]]:
     return cases
 
 
-def _label(key: Key, cases: Iterable[Key]) -> str:
+def label_of(key: Key, cases: Iterable[Key]) -> str:
     """The net, and what else tells this case from the others."""
     keys = list(cases)
     more = [key[i] for i in (1, 2) if len({other[i] for other in keys}) > 1]
     return ", ".join([NET_NAMES.get(key[0], key[0]), *more])
 
 
-def _shown(provider: str) -> str:
+def shown(provider: str) -> str:
     return f"**{provider}**" if provider.startswith("dsr") else provider
 
 
@@ -203,11 +232,11 @@ def _target_text(target: Target, case: Sequence[Row]) -> str:
     rival = {"eager": "the fastest eager way", "authors": "the authors' way at its fastest"}
     against, factor = rival.get(target.against, target.against), reached(target, case)
     outcome = "met" if factor >= target.factor else "missed"
-    return f"{target.factor:g} times {against}, reached {_digits(factor)}: **{outcome}**"
+    return f"{target.factor:g} times {against}, reached {digits(factor)}: **{outcome}**"
 
 
 def _times(row: Row | None) -> str:
-    return f"{_digits(float(row['speedup']))}x" if row and row["speedup"] else ""
+    return f"{digits(float(row['speedup']))}x" if row and row["speedup"] else ""
 
 
 def duration(microseconds: str) -> str:
@@ -215,11 +244,11 @@ def duration(microseconds: str) -> str:
     value = float(microseconds or 0)
     for unit, size in (("s", 1e6), ("ms", 1e3)):
         if value >= size:
-            return f"{_digits(value / size)} {unit}"
-    return f"{_digits(value)} us" if value else ""
+            return f"{digits(value / size)} {unit}"
+    return f"{digits(value)} us" if value else ""
 
 
-def _digits(value: float) -> str:
+def digits(value: float) -> str:
     """Three significant digits, never an exponent."""
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 

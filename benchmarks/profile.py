@@ -16,13 +16,14 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.cases.dsr_step import case
-from benchmarks.markdown import table
+from benchmarks.markdown import Row, table
+from benchmarks.report import write_machine
 from benchmarks.run import DEVICES, Parser, make_folder, names_of
 from benchmarks.shapes import net
 from benchmarks.table3.methods import SETTINGS
 from benchmarks.table3.training import Ours
 
-CSV = "profile.csv"
+CSV, MACHINE = "profile.csv", "profile_machine.json"
 WARM_UPS, REPEATS = 3, 10
 
 
@@ -52,7 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", default="cpu", help=" or ".join(DEVICES))
     parser.add_argument("--nets", default=",".join(SETTINGS), help="of %(default)s")
     parser.add_argument("--out", type=Path, help=f"folder for {CSV}")
-    options = parser.parse_args(list(sys.argv[1:] if argv is None else argv))
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    options = parser.parse_args(arguments)
     if options.device not in DEVICES:
         parser.error(f"--device: expected {' or '.join(DEVICES)}, got {options.device!r}")
     if options.device == "cuda" and not torch.cuda.is_available():
@@ -70,10 +72,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             writer = csv.DictWriter(file, [field.name for field in fields(Profile)])
             writer.writeheader()
             writer.writerows(asdict(found) for found in profiles)
+        command = f"python -m benchmarks.profile {' '.join(arguments)}"
+        write_machine(options.out, device, command, MACHINE)
     return 0
 
 
-def text(rows: Sequence[dict[str, str]]) -> str:
+def text(rows: Sequence[Row]) -> str:
     """The table in Markdown."""
     head = ("work", "launches", "device busy", "gaps", "host", "most of it")
     lines = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import sys
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import NoReturn
 import torch
 
 from benchmarks.registry import DEFAULT, OPS, PRODUCTS
-from benchmarks.report import Row, print_rows, rows_of, write_csv, write_machine
+from benchmarks.report import COLUMNS, Row, print_rows, rows_of, write_csv, write_machine
 from benchmarks.shapes import CPU_NETS, DTYPES, GPU_NETS, NETS, Net, net
 from benchmarks.timing import time_case
 
@@ -63,6 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ValueError as error:
         parser.error(str(error))
     make_folder(parser, options.out)
+    if options.out is not None and options.append:
+        _check_headers(parser, options.out, ops)
     if options.out is not None and not options.append:
         write_machine(options.out, device, f"python -m benchmarks.run {' '.join(arguments)}")
     shapes = [net(n, dtype) for n in nets for dtype in dtypes]
@@ -77,6 +80,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.out is not None and not options.append:
         _draw(rows, options.out)
     return 0
+
+
+def _check_headers(parser: Parser, out: Path, ops: Sequence[str]) -> None:
+    """End with one line if an op's file is there with other columns than would be appended."""
+    for path in (out / f"{op}.csv" for op in ops):
+        if not path.exists():
+            continue
+        with path.open(newline="", errors="replace") as file:
+            header = next(csv.reader(file), [])
+        if header != list(COLUMNS):
+            wrong = next((c for c in (*COLUMNS, *header) if (c in header) != (c in COLUMNS)), "")
+            parser.error(f"--append: {path}: its columns differ ({wrong!r}); measure it again")
 
 
 def _time(

@@ -10,9 +10,13 @@ import argparse
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 
+from benchmarks import profile
+from benchmarks.gpu_targets import targets_text
+from benchmarks.gpu_text import UNVERIFIED, gpu_op_text, gpu_summary_text
 from benchmarks.markdown import (
     NOT_MEASURED,
     FormatError,
@@ -33,7 +37,11 @@ from benchmarks.table3.text import table3_text
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-OP_COLUMNS = ("net", "sparsity", "provider", "kind", "median_us", "speedup", "bytes", "of_copy")
+OP_COLUMNS = (
+    "net", "sparsity", "provider", "kind", "median_us", "speedup", "bytes", "of_copy", "error",
+)  # fmt: skip
+TABLE3_COLUMNS = ("net", "method", "ratio", "overhead", "error")
+ON_HOST = ("checkpoint_save", "checkpoint_load")  # whose work no GPU does
 FILES = tuple(ROOT / name for name in ("README.md", "docs/results.md", "docs/masked-products.md"))
 
 
@@ -44,21 +52,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="change nothing; 1 if a table is old")
     options = parser.parse_args(argv)
     try:
-        tables = contents(RESULTS, options.train)
+        old = _fill_all(options.files, contents(RESULTS, options.train), options.check)
     except FormatError as error:
         print(error, file=sys.stderr)
         return 2
+    for path in old:
+        print(f"{path}: {'has an old table' if options.check else 'filled'}")
+    return int(options.check and bool(old))
+
+
+def _fill_all(
+    files: Sequence[Path], tables: Mapping[str, Callable[[], str]], check: bool
+) -> list[Path]:
+    """Fill the files, or only look if ``check``; returns those with a table that was old."""
     old = []
-    for path in options.files:
+    for path in files:
         text = path.read_text()
         filled = fill(text, tables)
         if _without_marks(filled) != _without_marks(text):
             old.append(path)
-        if filled != text and not options.check:
+        if filled != text and not check:
             path.write_text(filled)
-    for path in old:
-        print(f"{path}: {'has an old table' if options.check else 'filled'}")
-    return int(options.check and bool(old))
+    return old
 
 
 def contents(results: Path, train: Path | None = None) -> dict[str, Callable[[], str]]:
@@ -73,28 +88,61 @@ def contents(results: Path, train: Path | None = None) -> dict[str, Callable[[],
         "cpu losses": lambda: losses_text(ops),
         "digits": lambda: accuracy_text(read_rows(results / "digits.csv")),
         "gpu summary": lambda: _of_gpus(
-            gpus, lambda gpu: f"{_machine(gpu)}\n\n{summary_text(_ops(gpu))}"
+            gpus, lambda gpu: f"{_machine(gpu)}\n\n{gpu_summary_text(_ops(gpu))}"
         ),
-        "gpu losses": lambda: _of_gpus(gpus, lambda gpu: losses_text(_ops(gpu))),
+        "gpu targets": lambda: _of_gpus(gpus, gpu_targets, targets_text({})),
+        "gpu losses": lambda: _of_gpus(gpus, _gpu_losses),
+        "cpu profile": partial(_profile, folder),
+        "gpu profile": lambda: _of_gpus(gpus, _profile),
         "gpu table3": lambda: _of_gpus(gpus, _table3),
         "cpu masked products": partial(_products, folder),
         "gpu masked products": lambda: _of_gpus(gpus, _products),
     }
     for op, rows in ops.items():
         tables[f"cpu {op}"] = partial(op_text, op, rows)
+        if op not in ON_HOST:
+            tables[f"gpu {op}"] = partial(_of_gpus, gpus, partial(_gpu_op, op))
     if train is not None:
         tables["make train"] = lambda: accuracy_text(read_rows(train))
     return tables
+
+
+NO_GPU = f"{UNVERIFIED}: nothing has been measured on one yet."
+
+
+def gpu_targets(folder: Path) -> str:
+    """Which of the targets the results in ``folder`` reach."""
+    return targets_text(_ops(folder), read_rows(folder / "table3.csv", TABLE3_COLUMNS))
+
+
+def _gpu_op(op: str, folder: Path) -> str:
+    return gpu_op_text(op, read_rows(folder / f"{op}.csv", OP_COLUMNS))
+
+
+def _gpu_losses(folder: Path) -> str:
+    ops = _ops(folder)
+    return (
+        f"In graph replay:\n\n{losses_text(ops, 'graph_us')}\n\nAs the host calls them:\n\n"
+        f"{losses_text(ops)}"
+    )
+
+
+def _profile(folder: Path) -> str:
+    rows = read_rows(folder / profile.CSV, [field.name for field in fields(profile.Profile)])
+    if not rows:
+        return NOT_MEASURED
+    old = _stale_mark(folder, ["profile"], profile.MACHINE)
+    return f"{machine_text(folder, profile.MACHINE)}{old}\n\n{profile.text(rows)}"
 
 
 def _ops(folder: Path) -> dict[str, list[Row]]:
     return {op: read_rows(folder / f"{op}.csv", OP_COLUMNS) for op in DEFAULT}
 
 
-def _of_gpus(folders: Sequence[Path], text: Callable[[Path], str]) -> str:
-    """The text of each GPU's results under its name, or that there are none."""
+def _of_gpus(folders: Sequence[Path], text: Callable[[Path], str], none: str = NO_GPU) -> str:
+    """The text of each GPU's results under its name, or ``none``."""
     if not folders:
-        return "Unverified on GPU: nothing has been measured on one yet."
+        return none
     return "\n\n".join(f"**{folder.name}**\n\n{text(folder)}" for folder in folders)
 
 
@@ -103,7 +151,7 @@ def _machine(folder: Path) -> str:
 
 
 def _table3(folder: Path) -> str:
-    rows = read_rows(folder / "table3.csv", ("net", "method", "ratio", "overhead"))
+    rows = read_rows(folder / "table3.csv", TABLE3_COLUMNS)
     if not rows:
         return table3_text(rows)
     machine = "table3_machine.json"

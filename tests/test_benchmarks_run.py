@@ -68,6 +68,25 @@ def test_a_run_writes_a_csv_an_op_a_picture_and_where_it_ran(tmp_path, capsys):
     assert "kthvalue, flat" in capsys.readouterr().out
 
 
+def test_nothing_is_appended_to_a_file_of_another_format(tmp_path, capsys):
+    arguments = ["--ops", "allocate_growth", "--nets", "lenet-300-100", "--seconds", "1e-6"]
+    arguments += ["--out", str(tmp_path), "--append"]
+    assert run.main(arguments) == 0
+    assert run.main(arguments) == 0
+    path = tmp_path / "allocate_growth.csv"
+    once = len(list(csv.DictReader(path.open(newline=""))))
+    assert once == 6
+    path.write_text(path.read_text().replace("speedup_low", "other", 1))
+    before = path.read_text()
+    with pytest.raises(SystemExit) as exit_:
+        run.main(arguments)
+    error = capsys.readouterr().err
+    assert exit_.value.code == 2
+    assert "allocate_growth.csv: its columns differ ('speedup_low')" in error
+    assert error.count("\n") == 1
+    assert path.read_text() == before
+
+
 def test_without_out_nothing_is_written(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     run.main(["--ops", "allocate_growth", "--nets", "lenet-300-100", "--seconds", "1e-6"])
@@ -158,6 +177,9 @@ def test_rows_relate_times_to_ours_and_to_the_copy():
     assert [row["median_us"] for row in (ours, other, copy)] == [3000, 6000, 8000]
     assert [row["speedup"] for row in (ours, other)] == [1, 2]
     assert [row["bytes"] for row in (ours, other, copy)] == [100, 100, 8000]
+    assert [row["speedup_low"] for row in (ours, other)] == [1, 1.5]
+    assert [row["speedup_high"] for row in (ours, other)] == [1, 6]
+    assert "graph_speedup" not in other
     # 100 of the copy's 8000 bytes would take a 80th of its 8 ms.
     assert ours["of_copy"] == round(0.1 / 3, 4)
     assert copy["of_copy"] == 1

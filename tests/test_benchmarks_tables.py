@@ -104,6 +104,18 @@ def test_the_summary_names_the_fastest_rival():
     assert "kth_magnitude" not in text
 
 
+def test_a_case_appended_later_does_not_judge():
+    later = [line | {"net": "1e9", "speedup": "1"} for line in PRUNE]
+    assert "Asked of it on ResNet-50: 6 times" in markdown.op_text(
+        "prune_threshold_", PRUNE + later
+    )
+    assert markdown.summary_text({"prune_threshold_": PRUNE + later}) == markdown.summary_text(
+        {"prune_threshold_": PRUNE}
+    )
+    elsewhere = markdown.op_text("prune_threshold_", later)
+    assert "Asked of it on 1e9" in elsewhere
+
+
 def test_losses_are_named():
     lost = [
         row | {"speedup": "0.5", "median_us": "90"} if row["kind"] == "eager" else row
@@ -138,6 +150,34 @@ def test_a_result_file_of_another_format_gives_one_line_and_exit_code_2(
     error = capsys.readouterr().err
     assert "dsr_step.csv: expected a column 'net'" in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("text", ['{"commit": "1"}', "[]", "none"])
+def test_a_machine_file_of_another_format_gives_one_line_and_exit_code_2(
+    text, tmp_path, monkeypatch, capsys
+):
+    for folder in ("cpu", "some-gpu"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "machine.json").write_text(text)
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    assert tables.main(["--check", str(DOCS)]) == 2
+    with pytest.raises(SystemExit) as exit_:
+        choose.main(["--results", str(tmp_path), "--table", str(tmp_path / "table.py")])
+    assert exit_.value.code == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert all("machine.json: expected" in line for line in lines)
+    assert not (tmp_path / "table.py").exists()
+
+
+def test_results_that_nothing_can_be_chosen_from_give_one_line(tmp_path, capsys):
+    (tmp_path / "some-gpu").mkdir()
+    (tmp_path / "some-gpu/machine.json").write_text('{"device": "Some GPU"}')
+    (tmp_path / "some-gpu/kth_magnitude.csv").write_text("net,provider\n")
+    with pytest.raises(SystemExit) as exit_:
+        choose.main(["--results", str(tmp_path), "--table", str(tmp_path / "table.py")])
+    assert exit_.value.code == 2
+    assert "kth_magnitude.csv: expected a column 'kind'" in capsys.readouterr().err
 
 
 def test_the_faster_kernel_of_an_op_goes_into_the_backend_table(tmp_path, monkeypatch):

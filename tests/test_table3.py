@@ -131,6 +131,33 @@ def test_what_cannot_run_is_a_row_that_says_so(setting, monkeypatch, capsys):
     assert capsys.readouterr().out.count("cannot run: RuntimeError: no such kernel\n") == 2
 
 
+@pytest.mark.parametrize(("name", "text"), [(table3.CSV, "net\n"), (table3.MACHINE, "{}")])
+def test_nothing_is_appended_to_results_of_another_format(name, text, tmp_path, capsys):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(SystemExit) as exit_:
+        table3.main(["--append", "--nets", "wrn-28-2", "--out", str(tmp_path)])
+    error = capsys.readouterr().err.splitlines()
+    assert exit_.value.code == 2
+    assert len(error) == 1
+    assert f"--append: {tmp_path / name}: expected a" in error[0]
+    assert (tmp_path / name).read_text() == text
+
+
+def test_the_table_shows_memory_intervals_and_what_was_asked():
+    row = dict.fromkeys(table3.COLUMNS, "") | {"net": "resnet50", "method": "dsr", "steps": "20"}
+    row |= {"implementation": "ours", "image": "224", "batch": "256", "step_ms": "250.0"}
+    for name, value in (("of_dense", 1.01), ("ratio", 1.0004)):
+        row |= {
+            f"{name}{end}": str(value + d) for end, d in (("", 0), ("_low", -1e-3), ("_high", 1))
+        }
+    row |= {"overhead": "2e-4", "reallocation_ms": "0.1", "peak_mib": "2100", "blocks": "5"}
+    row["dense_peak_mib"] = "2000"
+    text = table3_text([row, row | {"blocks": "7", "method": "rigl"}])
+    assert "| 1.010 [1.009, 2.010] | 2100, 1.050 |" in text
+    assert "| 1.0001: missed, interval at 1.001: met |" in text
+    assert "5 to 7 pairs of blocks of 20 steps" in text
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [

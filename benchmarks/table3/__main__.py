@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.markdown import read_rows
+from benchmarks.markdown import FormatError, read_machine, read_rows
 from benchmarks.report import write_machine
 from benchmarks.run import DEVICES, Parser, make_folder, names_of, positive
 from benchmarks.table3.measure import Row, measure
@@ -63,9 +63,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("on a CPU: smaller batches and images, fewer blocks; the ratios hold for these")
     blocks = options.blocks or (5 if device.type == "cpu" else 25)
     steps = options.steps or (4 if device.type == "cpu" else 20)
-    rows: list[Row] = []
-    if options.append and options.out is not None:
-        rows += read_rows(options.out / CSV, COLUMNS)
+    try:
+        rows = _rows_there(options.out) if options.append and options.out else []
+    except FormatError as error:
+        parser.error(f"--append: {error}")
     if options.out is not None:
         command = f"python -m benchmarks.table3 {' '.join(arguments)}"
         write_machine(options.out, device, command, MACHINE, options.append)
@@ -82,6 +83,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.out is not None:
         _draw(rows, options.out)
     return 0
+
+
+def _rows_there(out: Path) -> list[Row]:
+    """The rows to append to.
+
+    Raises:
+        FormatError: they, or what is said about their machine, are not what this program writes.
+    """
+    if (out / MACHINE).exists():
+        read_machine(out / MACHINE, ["command"])
+    return [dict(row) for row in read_rows(out / CSV, COLUMNS)]
 
 
 def _row(

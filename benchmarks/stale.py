@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.cases.dsr_step import OPS as STEP_OPS
+from benchmarks.markdown import read_machine
 from benchmarks.registry import PRODUCTS
-from dsr_kernels.schema import OPS
+from benchmarks.sources import of_op, of_training
 
 ROOT = Path(__file__).parent.parent
 PRODUCT_SOURCES = [
@@ -26,46 +26,42 @@ PRODUCT_SOURCES = [
 def stale(folder: Path, names: Sequence[str], machine: str = "machine.json") -> list[str]:
     """Those of ``names`` whose sources have changed since the commit that ``folder`` measured.
 
+    All of them if git does not know the commit: nothing shows that they have not changed.
+
     Args:
         folder: under ``benchmarks/results``; "cpu" holds CPU results, any other those of a GPU.
         names: ops, or other entries of the registry.
         machine: the file that says at which commit.
 
     Returns:
-        The stale ones, in the same order; none where git or the commit is not at hand.
+        The stale ones, in the same order; none outside a git checkout.
     """
     path = folder / machine
     if not path.exists():
         return []
-    commit = (json.loads(path.read_text())["commit"] or "").removesuffix("-dirty")
-    if not commit or _git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}") is None:
+    commit = (read_machine(path, ["commit"])["commit"] or "").removesuffix("-dirty")
+    if _git("rev-parse", "HEAD") is None:
         return []
+    if not commit or _git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}") is None:
+        return list(names)
     native = "cpu" if folder.name == "cpu" else "cuda"
     return [name for name in names if _git("log", "-1", "--format=%h", f"{commit}..HEAD", "--",
                                            *sources(name, native))]  # fmt: skip
 
 
 def sources(name: str, native: str) -> list[str]:
-    """The files of an op, or of all ops of a sequence, as far as one device runs them."""
+    """The files of an op, or of all that a sequence of ops runs, as far as one device runs them."""
     if name == "table3":
-        return ["python/dsr/reallocate.py", "python/dsr/sparsifier.py", "benchmarks/table3"]
+        return sorted({"benchmarks/table3"} | of_training(native))
+    if name == "profile":
+        return sorted({"benchmarks/profile.py", *sources("dsr_step", native)} | of_training(native))
     if name == "masked_products":
         own = [file for op in PRODUCTS for file in sources(op, native)]
         return [*own, *PRODUCT_SOURCES]
-    ops = STEP_OPS if name == "dsr_step" else (name,)
-    files = [f"benchmarks/cases/{name.rstrip('_')}.py"]
-    for op in ops:
-        if op not in OPS:
-            continue
-        stem = OPS[op].stem
-        files.append(f"dsr_kernels/ops/{stem}.py")
-        if native == "cpu":
-            files.append(f"csrc/cpu/{stem}.cpp")
-        else:
-            files += [f"csrc/cuda/{stem}.cu", f"dsr_kernels/triton_kernels/{stem}.py"]
-        if "library" in OPS[op].backends:
-            files.append(f"dsr_kernels/library/{stem}.py")
-    return files
+    files = {f"benchmarks/cases/{name.rstrip('_')}.py"}
+    for op in STEP_OPS if name == "dsr_step" else (name,):
+        files |= of_op(op, native)
+    return sorted(files)
 
 
 def _git(*arguments: str) -> str | None:

@@ -35,17 +35,7 @@ COLUMNS = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
-    parser = Parser(prog="benchmarks.table3", description=__doc__)
-    parser.add_argument("--device", default="cpu", help=" or ".join(DEVICES))
-    parser.add_argument("--nets", default=",".join(SETTINGS), help="of %(default)s")
-    parser.add_argument("--methods", default=",".join(METHODS), help="of %(default)s")
-    parser.add_argument("--implementations", default=",".join(IMPLEMENTATIONS))
-    parser.add_argument("--blocks", type=_count(2), help="default: 25; on a CPU 5")
-    parser.add_argument("--steps", type=_count(1), help="a block, default: 20; on a CPU 4")
-    more = "a row takes, about, with fewer blocks, but at least two; default: no limit"
-    parser.add_argument("--seconds", type=positive, help=more)
-    parser.add_argument("--out", type=Path, help=f"folder for {CSV}, {MACHINE} and {PICTURE}")
-    parser.add_argument("--append", action="store_true", help="to the CSV file that is there")
+    parser = _parser()
     options = parser.parse_args(arguments)
     if options.device not in DEVICES:
         parser.error(f"--device: expected {' or '.join(DEVICES)}, got {options.device!r}")
@@ -83,6 +73,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.out is not None:
         _draw(rows, options.out)
     return 0
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="benchmarks.table3", description=__doc__)
+    parser.add_argument("--device", default="cpu", help=" or ".join(DEVICES))
+    parser.add_argument("--nets", default=",".join(SETTINGS), help="of %(default)s")
+    parser.add_argument("--methods", default=",".join(METHODS), help="of %(default)s")
+    parser.add_argument("--implementations", default=",".join(IMPLEMENTATIONS))
+    parser.add_argument("--blocks", type=_count(2), help="default: 25; on a CPU 5")
+    parser.add_argument("--steps", type=_count(1), help="a block, default: 20; on a CPU 4")
+    more = "a row takes, about, with fewer blocks, but at least two; default: no limit"
+    parser.add_argument("--seconds", type=positive, help=more)
+    parser.add_argument("--out", type=Path, help=f"folder for {CSV}, {MACHINE} and {PICTURE}")
+    parser.add_argument("--append", action="store_true", help="to the CSV file that is there")
+    return parser
 
 
 def _rows_there(out: Path) -> list[Row]:

@@ -21,7 +21,7 @@ from benchmarks.table3.training import Dense, Multiplied, Training, memory_of, t
 
 REALLOCATIONS = 10  # timed by themselves
 FIRST_STEPS = 2  # where every step reallocates: the second shows what one costs
-LEAST_RUNS = 6  # a block of such steps takes at most this part of the row's time
+LEAST_RUNS = 12  # a block of such steps takes at most this part of the row's time
 Row = dict[str, Any]
 
 

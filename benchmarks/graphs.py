@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 
 from benchmarks.case import Provider
 
 IGNORE, ERROR = "default", "error"  # of torch.cuda.set_sync_debug_mode
-REPLAYS = 20
+REPLAYS, LEAST_REPLAYS = 20, 3
+SLOW_SECONDS = 1.0  # after so many even fewer replays are enough
 # The device sleeps while the host queues the replay, so that no launch is waited for.
 SLEEP_CYCLES = 200_000
 
@@ -40,14 +41,22 @@ def refuse_waiting(provider: Provider) -> None:
             provider.restore()
 
 
-def graph_seconds(provider: Provider, evict: Callable[[], None]) -> list[float]:
-    """Seconds of each of ``REPLAYS`` replays, between events on the device.
+def enough(seconds: Sequence[float], budget: float) -> bool:
+    """Whether these replays will do."""
+    spent = sum(seconds)
+    least = len(seconds) >= LEAST_REPLAYS or spent >= SLOW_SECONDS
+    return len(seconds) >= REPLAYS or (least and spent >= budget)
+
+
+def graph_seconds(provider: Provider, evict: Callable[[], None], budget: float) -> list[float]:
+    """Seconds of each of up to ``REPLAYS`` replays, between events on the device.
 
     Before each, what the last one changed is put back and the caches are emptied.
 
     Args:
         provider: has run before, so that all its tables exist; must not wait for the device.
         evict: empties the caches.
+        budget: seconds to spend on replays, about.
 
     Raises:
         RuntimeError: it cannot be captured.
@@ -56,8 +65,8 @@ def graph_seconds(provider: Provider, evict: Callable[[], None]) -> list[float]:
     torch.cuda.synchronize()
     with torch.cuda.graph(graph):
         held = provider.run()
-    seconds = []
-    for _ in range(REPLAYS):
+    seconds: list[float] = []
+    while not enough(seconds, budget):
         if provider.restore is not None:
             provider.restore()
         evict()

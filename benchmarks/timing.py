@@ -94,18 +94,18 @@ def time_case(case: Case, budget: float, device: torch.device) -> list[Measureme
     if device.type == "cuda" and case.on_device:
         # Ours and the copy first: after a capture that fails there is none.
         for measurement in sorted(measurements, key=lambda m: m.provider.kind not in SURE):
-            _replay(measurement, evict)
+            _replay(measurement, evict, budget)
     return measurements
 
 
-def _replay(measurement: Measurement, evict: Evictor) -> None:
+def _replay(measurement: Measurement, evict: Evictor, budget: float) -> None:
     """Time graph replays; a provider that cannot be captured has none."""
     if measurement.error or _broken_captures:
         return
     try:
         if measurement.provider.kind not in SURE:
             refuse_waiting(measurement.provider)
-        measurement.graph_seconds = graph_seconds(measurement.provider, evict)
+        measurement.graph_seconds = graph_seconds(measurement.provider, evict, budget)
     except (WaitsForDeviceError, WrongResultError) as error:
         print(f"{measurement.provider.name}: no graph replay: {error}")
     except RuntimeError as error:

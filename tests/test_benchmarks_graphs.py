@@ -20,11 +20,13 @@ def modes(monkeypatch):
 
 
 def measured(case, monkeypatch, seconds):
-    monkeypatch.setattr(timing, "graph_seconds", lambda provider, evict: [seconds[provider.name]])
+    monkeypatch.setattr(
+        timing, "graph_seconds", lambda provider, evict, budget: [seconds[provider.name]]
+    )
     measurements = timing.time_case(case, 1e-6, CPU)
     evict = timing.Evictor(CPU, False)
     for measurement in measurements:
-        timing._replay(measurement, evict)
+        timing._replay(measurement, evict, 0.1)
     return report.rows_of(case, measurements)
 
 
@@ -56,15 +58,15 @@ def test_whatever_does_not_wait_for_the_device_is_replayed(modes, monkeypatch, c
 
 
 def test_after_a_broken_capture_nothing_is_captured(modes, monkeypatch, capsys):
-    def broken(provider, evict):
+    def broken(provider, evict, budget):
         raise RuntimeError("capture failed")
 
     monkeypatch.setattr(timing, "graph_seconds", broken)
     measurement = timing.Measurement(Provider("dsr", "ours", lambda: None), [1.0])
     evict = timing.Evictor(CPU, False)
-    timing._replay(measurement, evict)
-    monkeypatch.setattr(timing, "graph_seconds", lambda provider, evict: [1.0])
-    timing._replay(measurement, evict)
+    timing._replay(measurement, evict, 0.1)
+    monkeypatch.setattr(timing, "graph_seconds", lambda provider, evict, budget: [1.0])
+    timing._replay(measurement, evict, 0.1)
     assert not measurement.graph_seconds
     assert "dsr: no graph replay: capture failed" in capsys.readouterr().out
 
@@ -77,3 +79,12 @@ def test_the_medians_interval_is_that_of_the_sorted_timings(count, ranks):
     below = torch.distributions.Binomial(count, 0.5)
     inside = below.log_prob(torch.arange(ranks[0], ranks[1]).double()).exp().sum()
     assert inside > 0.94 or count == 3
+
+
+def test_slow_providers_are_replayed_less_often():
+    assert not graphs.enough([], 0.1)
+    assert not graphs.enough([0.2, 0.2], 0.1)
+    assert graphs.enough([0.2, 0.2, 0.2], 0.1)
+    assert graphs.enough([1.7], 0.1)
+    assert not graphs.enough([1e-5] * 19, 0.1)
+    assert graphs.enough([1e-5] * 20, 0.1)

@@ -96,13 +96,32 @@ def test_a_row_keeps_to_its_seconds_and_says_what_it_ran(setting, tmp_path, monk
     arguments = ["--nets", "wrn-28-2", "--methods", "dsr,deepr", "--implementations", "ours"]
     arguments += ["--blocks", "500", "--steps", "3", "--out", str(tmp_path)]
     assert table3.main([*arguments, "--seconds", "2"]) == 0
+    first = [*csv.DictReader((tmp_path / table3.CSV).open(newline=""))]
     assert table3.main([*arguments, "--seconds", "1e-6", "--append"]) == 0
-    rows = list(csv.DictReader((tmp_path / table3.CSV).open(newline="")))
+    rows = first + list(csv.DictReader((tmp_path / table3.CSV).open(newline="")))
     assert all(2 <= int(row["blocks"]) < 500 and not row["error"] for row in rows)
     assert [row["steps"] for row in rows] == ["3", "3", "3", "1"]
     assert [row["blocks"] for row in rows[2:]] == ["2", "2"]
     machine = json.loads((tmp_path / table3.MACHINE).read_text())
     assert machine["command"].count("python -m benchmarks.table3") == 2
+
+
+def test_a_row_that_is_cut_off_says_so_and_is_measured_again(setting, tmp_path, monkeypatch):
+    def killed(*args):
+        raise KeyboardInterrupt
+
+    arguments = ["--nets", "wrn-28-2", "--methods", "set", "--implementations", "ours"]
+    arguments += ["--blocks", "2", "--steps", "2", "--append", "--out", str(tmp_path)]
+    with monkeypatch.context() as patch:
+        patch.setattr(table3, "measure", killed)
+        with pytest.raises(KeyboardInterrupt):
+            table3.main(arguments)
+    (row,) = csv.DictReader((tmp_path / table3.CSV).open(newline=""))
+    assert row["error"] == table3.CUT_OFF
+    assert "| cannot run: cut off before it had ended |" in table3_text([row])
+    assert table3.main(arguments) == 0
+    (row,) = csv.DictReader((tmp_path / table3.CSV).open(newline=""))
+    assert not row["error"]
 
 
 def slow_forward(forward):

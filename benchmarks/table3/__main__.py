@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import itertools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +26,8 @@ from benchmarks.table3.training import IMPLEMENTATIONS, runs
 CSV = "table3.csv"
 MACHINE = "table3_machine.json"
 PICTURE = "table3.png"
+KEY = ("net", "method", "implementation")
+CUT_OFF = "cut off before it had ended"
 COLUMNS = (
     "net", "image", "batch", "method", "implementation", "blocks", "steps", "period",
     "step_ms", "of_dense", "of_dense_low", "of_dense_high", "multiplied_of_dense",
@@ -60,16 +63,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.out is not None:
         command = f"python -m benchmarks.table3 {' '.join(arguments)}"
         write_machine(options.out, device, command, MACHINE, options.append)
-    for net in nets:
-        for method in methods:
-            for implementation in implementations:
-                if not runs(implementation, method):
-                    continue
-                row = _row(net, method, implementation, device, blocks, steps, options.seconds)
-                rows.append(row)
-                print(_line(rows[-1]), flush=True)
-                if options.out is not None:  # at once: a run that is cut off has left its rows
-                    _write(rows, options.out)
+    for key in itertools.product(nets, methods, implementations):
+        if not runs(key[2], key[1]):
+            continue
+        row = _start(*key, device, blocks, steps)
+        rows = [old for old in rows if tuple(old[name] for name in KEY) != key]
+        if options.out is not None:  # what is cut off meanwhile says so, and has left its rows
+            _write([*rows, row | {"error": CUT_OFF}], options.out)
+        rows.append(_run(row, device, options.seconds))
+        print(_line(rows[-1]), flush=True)
+        if options.out is not None:
+            _write(rows, options.out)
     if options.out is not None:
         _draw(rows, options.out)
     return 0
@@ -86,7 +90,11 @@ def _parser() -> Parser:
     more = "a row takes, about, with fewer blocks, but at least two; default: no limit"
     parser.add_argument("--seconds", type=positive, help=more)
     parser.add_argument("--out", type=Path, help=f"folder for {CSV}, {MACHINE} and {PICTURE}")
-    parser.add_argument("--append", action="store_true", help="to the CSV file that is there")
+    parser.add_argument(
+        "--append",
+        action="store_true",
+        help="to the CSV file that is there; a row again replaces it",
+    )
     return parser
 
 
@@ -101,15 +109,10 @@ def _rows_there(out: Path) -> list[Row]:
     return [dict(row) for row in read_rows(out / CSV, COLUMNS)]
 
 
-def _row(
-    net: str,
-    method: str,
-    implementation: str,
-    device: torch.device,
-    blocks: int,
-    steps: int,
-    seconds: float | None,
+def _start(
+    net: str, method: str, implementation: str, device: torch.device, blocks: int, steps: int
 ) -> Row:
+    """What is known of a row before it is measured."""
     setting = SETTINGS[net]
     small = device.type == "cpu"
     row: Row = {
@@ -123,11 +126,19 @@ def _row(
         "period": setting.periods[method],
     }
     row["paper_ratio"], row["paper_spread"] = PAPER.get((net, method), ("", ""))
-    try:
-        row |= measure(setting, method, implementation, device, blocks, steps, seconds)
-    except Exception as error:  # a baseline that cannot run is a row that says so
-        row["error"] = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
     return row
+
+
+def _run(row: Row, device: torch.device, seconds: float | None) -> Row:
+    """The row with what was measured, or with the reason why nothing was."""
+    method, implementation = row["method"], row["implementation"]
+    blocks, steps = row["blocks"], row["steps"]
+    try:
+        return row | measure(
+            SETTINGS[row["net"]], method, implementation, device, blocks, steps, seconds
+        )
+    except Exception as error:  # a baseline that cannot run is a row that says so
+        return row | {"error": f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"}
 
 
 def _line(row: Row) -> str:

@@ -1,7 +1,7 @@
 """Says which ratios of two folders of results agree: whether their 95 % intervals overlap.
 
-For every provider the time over ours, for Table 3 the time with reallocation over that without.
-Exit code 1 if one does not agree.
+For every provider the time over ours, of calls and of graph replays; for Table 3 the time with
+reallocation over that without. Exit code 1 if one does not agree.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from benchmarks.registry import OPS
 from benchmarks.run import Parser
 
 OP_KEY = ("op", "net", "sparsity", "dtype", "provider")
+SPEEDUPS = {"speedup": "called", "graph_speedup": "replayed"}
 TABLE3_KEY = ("net", "method", "implementation")
 Ratio = tuple[float, float, float]  # and where its interval begins and ends
 Key = tuple[str, ...]
@@ -48,10 +49,11 @@ def ratios(folder: Path) -> dict[Key, Ratio]:
     """
     found: dict[Key, Ratio] = {}
     for op in OPS:
-        rows = read_rows(folder / f"{op}.csv", (*OP_KEY, "kind", *_fields("speedup")))
-        for row in rows:
-            if row["kind"] not in ("ours", "copy") and row["speedup_low"]:
-                found[tuple(row[name] for name in OP_KEY)] = _ratio(row, "speedup")
+        columns = [field for name in SPEEDUPS for field in _fields(name)]
+        for row in read_rows(folder / f"{op}.csv", (*OP_KEY, "kind", *columns)):
+            for name, how in SPEEDUPS.items():
+                if row["kind"] not in ("ours", "copy") and row[f"{name}_low"]:
+                    found[(*(row[field] for field in OP_KEY), how)] = _ratio(row, name)
     for row in read_rows(folder / "table3.csv", (*TABLE3_KEY, *_fields("ratio"))):
         if row["ratio_low"]:
             found[("table3", *(row[name] for name in TABLE3_KEY))] = _ratio(row, "ratio")

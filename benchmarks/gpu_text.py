@@ -4,27 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmarks.gpu_targets import DTYPE, SPARSITY, best, device_us
+from benchmarks.gpu_targets import best, device_us
 from benchmarks.markdown import (
-    NET_NAMES,
-    Key,
+    NAMED,
     Row,
-    cases_of,
     digits,
     duration,
     find,
     label_of,
     shown,
     table,
+    table_cases,
 )
 
 UNVERIFIED = "Unverified on GPU"
-NETS = (*NET_NAMES, "1e8")  # other sizes are in the picture
 
 
 def gpu_op_text(op: str, rows: Sequence[Row]) -> str:
     """All providers of one op, a column a net at sparsity .9 in float32."""
-    cases = _shown_cases(rows)
+    cases = table_cases(rows)
     if not cases:
         return f"{UNVERIFIED}: `{op}` has not been measured on this one."
     lines = []
@@ -42,7 +40,7 @@ def gpu_summary_text(ops: dict[str, list[Row]]) -> str:
     """One line an op: its replay on ResNet-50, its best rivals, its distance from the limit."""
     lines = []
     for op, rows in ops.items():
-        case = _shown_cases(rows).get(("resnet50", SPARSITY, DTYPE), [])
+        case = table_cases(rows).get(NAMED, [])
         ours = best(case, "ours", replayed=True) or best(case, "ours")
         if ours is None:
             continue
@@ -58,16 +56,6 @@ def gpu_summary_text(ops: dict[str, list[Row]]) -> str:
         )
     head = ["op on ResNet-50", "by", "replayed / called", "eager", "compiled", "authors' way"]
     return table([*head, "of copy"], lines, left=2) if lines else f"{UNVERIFIED}."
-
-
-def _shown_cases(rows: Sequence[Row]) -> dict[Key, list[Row]]:
-    order = list(NETS)
-    cases = {
-        key: case
-        for key, case in cases_of(rows).items()
-        if key[0] in order and key[1:] == (SPARSITY, DTYPE)
-    }
-    return dict(sorted(cases.items(), key=lambda item: order.index(item[0][0])))
 
 
 def _pair(row: Row) -> str:

@@ -41,6 +41,20 @@ def refuse_waiting(provider: Provider) -> None:
             provider.restore()
 
 
+def capture_works() -> bool:
+    """Whether random numbers and captures still work, which a failed capture may have ended."""
+    graph = torch.cuda.CUDAGraph()
+    try:
+        torch.rand(1, device="cuda")
+        with torch.cuda.graph(graph):
+            torch.rand(1, device="cuda")
+        graph.replay()
+        torch.cuda.synchronize()
+    except RuntimeError:
+        return False
+    return True
+
+
 def enough(seconds: Sequence[float], budget: float) -> bool:
     """Whether these replays will do."""
     spent = sum(seconds)

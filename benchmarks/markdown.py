@@ -88,9 +88,9 @@ def op_text(op: str, rows: Sequence[Row]) -> str:
     """All providers of one op, a column a net, and how far its targets are reached."""
     if not rows:
         return NOT_MEASURED
-    cases = cases_of(rows)
+    cases = table_cases(rows) or cases_of(rows)
     lines = []
-    for provider in dict.fromkeys(row["provider"] for row in rows):
+    for provider in dict.fromkeys(row["provider"] for case in cases.values() for row in case):
         cells = [_cell(find(case, provider)) for case in cases.values()]
         lines.append([shown(provider), *cells])
     head = ["median, and how many times ours", *(label_of(key, cases) for key in cases)]
@@ -185,6 +185,13 @@ def _named(cases: Iterable[Key]) -> Key:
     """The case by which an op is judged: `NAMED`, or the last where that was not timed."""
     keys = list(cases)
     return NAMED if NAMED in keys else keys[-1]
+
+
+def table_cases(rows: Sequence[Row]) -> dict[Key, list[Row]]:
+    """The cases that a table has a column for: other sizes and sparsities are in pictures."""
+    order = [(name, *NAMED[1:]) for name in (*NET_NAMES, "1e8")]
+    cases = cases_of(rows)
+    return {key: cases[key] for key in order if key in cases}
 
 
 def cases_of(rows: Sequence[Row]) -> dict[Key, list[Row]]:

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import platform
+import statistics
 import subprocess
 from collections.abc import Sequence
 from datetime import datetime, timezone
@@ -15,7 +16,7 @@ import numpy as np
 import torch
 
 from benchmarks.case import Case
-from benchmarks.timing import Measurement
+from benchmarks.timing import Measurement, median_interval
 
 COLUMNS = (
     "op",
@@ -34,6 +35,8 @@ COLUMNS = (
     "speedup_low",
     "speedup_high",
     "graph_speedup",
+    "graph_speedup_low",
+    "graph_speedup_high",
     "bytes",
     "of_copy",
     "error",
@@ -46,7 +49,7 @@ def rows_of(case: Case, measurements: Sequence[Measurement]) -> list[Row]:
     """One row a provider.
 
     ``speedup`` is the provider's time over ours, within at least 95 % from ``speedup_low`` to
-    ``speedup_high``, and ``graph_speedup`` the same of replays where both have one. ``bytes`` is
+    ``speedup_high``; ``graph_speedup`` is the same of replays where both have one. ``bytes`` is
     what must be moved at least, and ``of_copy`` what fraction of the copy's time that would take of
     the provider's time: both are empty for a case that moves next to nothing. ``graph_us``
     is the device's time for the replay of a CUDA graph, of what can be captured on a GPU;
@@ -93,15 +96,20 @@ def _times(m: Measurement, ours: Measurement) -> Row:
         row["graph_us"] = round(1e6 * m.on_device, 2)
     if ours.error:
         return row
-    (low, high), (ours_low, ours_high) = m.median_interval, ours.median_interval
-    if m is ours:
-        low = high = ours_low = ours_high = ours.median
-    row["speedup"] = round(m.median / ours.median, 3)
-    row["speedup_low"] = round(low / ours_high, 3)
-    row["speedup_high"] = round(high / ours_low, 3)
+    row |= _ratio("speedup", m.seconds, ours.seconds)
     if m.graph_seconds and ours.graph_seconds:
-        row["graph_speedup"] = round(m.on_device / ours.on_device, 3)
+        row |= _ratio("graph_speedup", m.graph_seconds, ours.graph_seconds)
     return row
+
+
+def _ratio(name: str, seconds: Sequence[float], own: Sequence[float]) -> Row:
+    """The medians' ratio, and the bounds of their intervals divided."""
+    (low, high), (own_low, own_high) = median_interval(seconds), median_interval(own)
+    ratio = statistics.median(seconds) / statistics.median(own)
+    bounds = (1.0, 1.0) if seconds is own else (low / own_high, high / own_low)
+    values = (ratio, *bounds)
+    fields = (name, f"{name}_low", f"{name}_high")
+    return {field: round(value, 3) for field, value in zip(fields, values, strict=True)}
 
 
 def print_rows(rows: Sequence[Row]) -> None:

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 import torch
 
 from benchmarks.case import Case, Provider, WrongResultError
-from benchmarks.graphs import WaitsForDeviceError, graph_seconds, refuse_waiting
+from benchmarks.graphs import WaitsForDeviceError, capture_works, graph_seconds, refuse_waiting
 
 MIN_CALLS = 3
 SURE = ("ours", "copy")  # kinds that never wait for the device
-_broken_captures: list[str] = []  # no graph is captured after the first that failed
+_broken_captures: list[str] = []  # no graph is captured after one that broke capturing
 SLOW_SECONDS = 5.0  # a first call that takes longer is the only one
 MAX_CALLS = 100
 WALL_FACTOR = 5  # time with putting back may be this many times the time measured
@@ -54,14 +54,6 @@ class Measurement:
         return edges[0], edges[-1]
 
     @property
-    def median_interval(self) -> tuple[float, float]:
-        """95 % for the median, whatever the timings' distribution: two of the sorted timings."""
-        ordered, count = sorted(self.seconds), len(self.seconds)
-        reach = 0.98 * math.sqrt(count)  # 1.96 standard deviations of how many lie below it
-        low = max(0, math.floor(count / 2 - reach))
-        return ordered[low], ordered[count - 1 - low]
-
-    @property
     def on_device(self) -> float:
         """Median of the device's own time, where it was taken, else of the caller's."""
         return statistics.median(self.graph_seconds or self.seconds)
@@ -74,6 +66,14 @@ class Measurement:
             return False
         spent = sum(self.seconds) >= budget or self.wall >= WALL_FACTOR * budget
         return calls < MIN_CALLS or not spent
+
+
+def median_interval(seconds: Sequence[float]) -> tuple[float, float]:
+    """95 % for the median, whatever the timings' distribution: two of the sorted timings."""
+    ordered, count = sorted(seconds), len(seconds)
+    reach = 0.98 * math.sqrt(count)  # 1.96 standard deviations of how many lie below it
+    low = max(0, math.floor(count / 2 - reach))
+    return ordered[low], ordered[count - 1 - low]
 
 
 def time_case(case: Case, budget: float, device: torch.device) -> list[Measurement]:
@@ -108,10 +108,13 @@ def _replay(measurement: Measurement, evict: Evictor, budget: float) -> None:
         measurement.graph_seconds = graph_seconds(measurement.provider, evict, budget)
     except (WaitsForDeviceError, WrongResultError) as error:
         print(f"{measurement.provider.name}: no graph replay: {error}")
-    except RuntimeError as error:
-        # A capture that failed leaves PyTorch's generator and allocator in its middle.
-        _broken_captures.append(measurement.provider.name)
-        print(f"{measurement.provider.name}: no graph replay: {str(error).splitlines()[0]}")
+    except Exception as error:  # whatever a baseline raises
+        # A capture that failed can leave PyTorch's generator and allocator in its middle.
+        if not capture_works():
+            _broken_captures.append(measurement.provider.name)
+        print(
+            f"{measurement.provider.name}: no graph replay: {(str(error).splitlines() or [''])[0]}"
+        )
 
 
 def _warmed(provider: Provider, device: torch.device, weights: int) -> Measurement:

@@ -27,8 +27,10 @@ def test_ratios_agree_where_their_intervals_overlap(tmp_path, capsys):
     new = write(tmp_path / "new", (6.5, 5.5, 7), (12, 11, 13), ratio=(1.0002, 0.998, 1.002))
     assert compare.main([str(old), str(new)]) == 1
     out = capsys.readouterr().out
-    assert "| dsr_step, resnet50, 0.9, float32, way 0 | 5 [4, 6] | 6.5 [5.5, 7] | yes |" in out
-    assert "way 1 | 9 [8, 10] | 12 [11, 13] | **no** |" in out
+    assert (
+        "| dsr_step, resnet50, 0.9, float32, way 0, called | 5 [4, 6] | 6.5 [5.5, 7] | yes |" in out
+    )
+    assert "way 1, called | 9 [8, 10] | 12 [11, 13] | **no** |" in out
     assert "| table3, resnet50, dsr, ours | 1.0000 [0.9990, 1.0010] |" in out
     assert "2 of 3 agree; 1 in one only" in out
     assert compare.main([str(old), str(old)]) == 0

@@ -112,6 +112,10 @@ def test_a_case_appended_later_does_not_judge():
     assert markdown.summary_text({"prune_threshold_": PRUNE + later}) == markdown.summary_text(
         {"prune_threshold_": PRUNE}
     )
+    swept = [line | {"sparsity": "0.5"} for line in PRUNE]
+    assert markdown.op_text("prune_threshold_", PRUNE + later + swept) == markdown.op_text(
+        "prune_threshold_", PRUNE
+    )
     elsewhere = markdown.op_text("prune_threshold_", later)
     assert "Asked of it on 1e9" in elsewhere
 

@@ -14,7 +14,7 @@ import torch
 from benchmarks.registry import DEFAULT, OPS, PRODUCTS
 from benchmarks.report import COLUMNS, Row, print_rows, rows_of, write_csv, write_machine
 from benchmarks.shapes import CPU_NETS, DTYPES, GPU_NETS, NETS, Net, net
-from benchmarks.timing import time_case
+from benchmarks.timing import said_by, time_case
 
 PICTURE = "times.png"
 DEVICES = ("cpu", "cuda")
@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if options.out is not None:  # at once: a run that is cut off has left what it measured
                 write_csv(of_case, options.out, goes_on)
             goes_on = True
-    if options.out is not None and not options.append:
+    if rows and options.out is not None and not options.append:
         _draw(rows, options.out)
     return 0
 
@@ -104,8 +104,13 @@ def _time(
     """The rows of each case of an op, as they are measured."""
     for shapes in nets:
         for sparsity in sparsities:
-            case = OPS[op].build(shapes, sparsity, device)
+            try:
+                case = OPS[op].build(shapes, sparsity, device)
+            except torch.OutOfMemoryError as error:
+                print(f"\n{op}: {shapes.name}, sparsity {sparsity}: cannot run: {said_by(error)}")
+                continue
             rows = rows_of(case, time_case(case, seconds, device))
+            del case  # before the next is built
             print_rows(rows)
             yield rows
 

@@ -135,8 +135,7 @@ def _warmed(provider: Provider, device: torch.device, weights: int) -> Measureme
         if seconds > SLOW_SECONDS and provider.kind != "compiled":  # which compiled meanwhile
             measurement.seconds.append(seconds)
     except Exception as error:  # whatever a baseline raises becomes its row
-        lines = str(error).strip().splitlines() or [""]
-        measurement.error = f"{type(error).__name__}: {lines[0]}".strip(": ")
+        measurement.error = said_by(error)
     if provider.restore is not None:
         provider.restore()
     return measurement
@@ -149,14 +148,24 @@ def _take_turns(waiting: Sequence[Measurement], evict: Evictor, device: torch.de
         evict()
         _wait(device)
         start = time.perf_counter()
-        result = provider.run()
-        _wait(device)
+        try:
+            result = provider.run()
+            _wait(device)
+        except Exception as error:  # it ran once: memory may have become short
+            measurement.error = said_by(error)
+            result = None
         stop = time.perf_counter()
         del result
         if provider.restore is not None:
             provider.restore()
         measurement.seconds.append(stop - start)
         measurement.wall += time.perf_counter() - begin
+
+
+def said_by(error: Exception) -> str:
+    """An error's kind and the first line of what it says."""
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0]}".strip(": ")
 
 
 def _wait(device: torch.device) -> None:

@@ -107,6 +107,33 @@ def test_a_provider_that_cannot_run_is_a_row_that_says_so(capsys):
     assert "cannot run: RuntimeError: no compiler" in capsys.readouterr().out
 
 
+def test_a_provider_that_fails_later_is_a_row_that_says_so():
+    calls = []
+
+    def fail_later():
+        calls.append(1)
+        if len(calls) > 1:
+            raise torch.OutOfMemoryError("no memory left")
+
+    case = case_of(Provider("dsr", "ours", lambda: None), Provider("other", "eager", fail_later))
+    _, failed, copy = report.rows_of(case, timing.time_case(case, 1e-6, CPU))
+    assert failed["error"] == "OutOfMemoryError: no memory left"
+    assert "median_us" not in failed
+    assert len(calls) == 2
+    assert not copy["error"]
+
+
+def test_a_case_that_does_not_fit_is_left_out(tmp_path, monkeypatch, capsys):
+    def build(shapes, sparsity, device):
+        raise torch.OutOfMemoryError("no memory left")
+
+    monkeypatch.setitem(OPS, "allocate_growth", replace(OPS["allocate_growth"], build=build))
+    arguments = ["--ops", "allocate_growth", "--nets", "lenet-300-100", "--out", str(tmp_path)]
+    assert run.main(arguments) == 0
+    out = capsys.readouterr().out
+    assert "lenet-300-100, sparsity 0.9: cannot run: OutOfMemoryError: no memory left" in out
+
+
 def test_a_provider_whose_result_is_wrong_is_not_timed():
     def check(result):
         raise WrongResultError(f"got {result}")

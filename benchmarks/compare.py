@@ -1,4 +1,4 @@
-"""Says which ratios of two folders of results agree: whether their 95 % intervals overlap.
+"""Says which ratios of two folders of results agree: whether their intervals overlap.
 
 For every provider the time over ours, of calls and of graph replays; for Table 3 the time with
 reallocation over that without. Exit code 1 if one does not agree.

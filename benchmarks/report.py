@@ -48,7 +48,7 @@ MACHINE = "machine.json"
 def rows_of(case: Case, measurements: Sequence[Measurement]) -> list[Row]:
     """One row a provider.
 
-    ``speedup`` is the provider's time over ours, within at least 95 % from ``speedup_low`` to
+    ``speedup`` is the provider's time over ours, at least 90 % sure from ``speedup_low`` to
     ``speedup_high``; ``graph_speedup`` is the same of replays where both have one. ``bytes`` is
     what must be moved at least, and ``of_copy`` what fraction of the copy's time that would take of
     the provider's time: both are empty for a case that moves next to nothing. ``graph_us``

@@ -69,7 +69,7 @@ class Measurement:
 
 
 def median_interval(seconds: Sequence[float]) -> tuple[float, float]:
-    """95 % for the median, whatever the timings' distribution: two of the sorted timings."""
+    """95 % for the median of six or more, however distributed: two of the sorted timings."""
     ordered, count = sorted(seconds), len(seconds)
     reach = 0.98 * math.sqrt(count)  # 1.96 standard deviations of how many lie below it
     low = max(0, math.floor(count / 2 - reach))

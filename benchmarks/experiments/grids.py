@@ -11,11 +11,12 @@ from typing import Any
 from dsr.experiments import RunConfig
 
 SEEDS = range(5)
-FEW_SEEDS = range(3)
+FEW_SEEDS = range(3)  # of what only looks closer at one method
 SPARSITY = 0.98
 TASK_EPOCHS, STOP_EPOCHS, ABLATION_EPOCHS = 50, 50, 30
 STOPS = (0.0, 0.1, 0.2, 0.4, 0.6, 0.8, 0.95)
-RANDOM_START = ("static", "deepr", "set", "dsr", "sparse-momentum", "rigl")
+RANDOM_START = ("static", "deepr", "deepr-soft", "set", "dsr", "sparse-momentum", "rigl")
+SOFT: dict[str, Any] = {"soft": True, "temperatures": (1e-5,), "temperature_starts": (0.0,)}
 REDISTRIBUTIONS = ("momentum", "magnitude", "nonzeros", "none")
 GROWTHS: dict[str, dict[str, Any]] = {
     "momentum": {"growth": "momentum"},
@@ -55,8 +56,8 @@ def second_task(out: Path) -> list[Cell]:
 
 def convolutional(out: Path) -> list[Cell]:
     """The same methods but SNIP, which diverges, on a convolutional network."""
-    rescaled = _method_cells(("uniform",), FEW_SEEDS, **CONVOLUTIONAL)
-    default = _method_cells(("uniform",), FEW_SEEDS, **CONVOLUTIONAL | {"init": "default"})
+    rescaled = _method_cells(("uniform",), **CONVOLUTIONAL)
+    default = _method_cells(("uniform",), **CONVOLUTIONAL | {"init": "default"})
     return [
         plain if cell.keys["method"] in ("dense", "compressed") else cell
         for plain, cell in zip(default, rescaled, strict=True)
@@ -71,6 +72,7 @@ def moving(out: Path) -> list[Cell]:
     ]
     quiet = {"temperatures": (0.0,), "temperature_starts": (0.0,)}
     settings.append(("deepr", "l1 1e-05, no noise", {"options": quiet}))
+    settings += [("deepr-soft", f"l1 {l1:g}", {"l1": l1, "options": SOFT}) for l1 in (1e-5, 1e-4)]
     settings += [
         ("dsr", f"prune_fraction {fraction:g}", {"options": {"prune_fraction": fraction}})
         for fraction in (0.02, 0.05, 0.1, 0.3)
@@ -78,7 +80,7 @@ def moving(out: Path) -> list[Cell]:
     return [
         Cell(
             {"method": method, "setting": label},
-            RunConfig(method=method, sparsity=SPARSITY, seed=seed, **own),
+            RunConfig(method=method.removesuffix("-soft"), sparsity=SPARSITY, seed=seed, **own),
         )
         for method, label, own in settings
         for seed in FEW_SEEDS
@@ -97,9 +99,8 @@ def ablation(out: Path) -> list[Cell]:
 
 
 def ablation_lenet5(out: Path) -> list[Cell]:
-    """The combinations of the paper's table on a network without batch normalisation."""
-    growths = ("momentum", "random")
-    return _ablation_cells(0.95, ("momentum", "none"), growths, FEW_SEEDS, **CONVOLUTIONAL)
+    """The same at the paper's sparsity on a network without batch normalisation."""
+    return _ablation_cells(0.95, REDISTRIBUTIONS, ("momentum", "random"), **CONVOLUTIONAL)
 
 
 def stop(out: Path) -> list[Cell]:
@@ -136,7 +137,8 @@ def structure(out: Path) -> list[Cell]:
     return cells
 
 
-COUNT_MOVED = ("methods", "moving", "ablation", "ablation-lenet-5")  # a column of their tables
+# What the tables show besides accuracy and explored weights.
+COUNT_MOVED = ("methods", "moving", "ablation", "ablation-lenet-5")
 GRIDS: dict[str, Callable[[Path], list[Cell]]] = {
     "methods": methods,
     "structure": structure,
@@ -149,20 +151,21 @@ GRIDS: dict[str, Callable[[Path], list[Cell]]] = {
 }
 
 
-def _method_cells(
-    distributions: tuple[str, ...], seeds: range = SEEDS, **settings: Any
-) -> list[Cell]:
+def settings_of(name: str) -> dict[str, Any]:
+    """The method and its options that stand behind a name in the tables."""
+    return {"method": "deepr", "options": SOFT} if name == "deepr-soft" else {"method": name}
+
+
+def _method_cells(distributions: tuple[str, ...], **settings: Any) -> list[Cell]:
     """Every method; those that draw their first masks from each of these allocations."""
     varied = [("dense", "-"), ("compressed", "-"), ("snip", "-")]
     varied += [(method, name) for name in distributions for method in RANDOM_START]
     cells = []
     for method, name in varied:
-        own: dict[str, Any] = {} if method == "dense" else {"sparsity": SPARSITY}
+        own = settings_of(method) | ({} if method == "dense" else {"sparsity": SPARSITY})
         own |= {} if name == "-" else {"distribution": name}
         keys = {"method": method, "distribution": name}
-        cells += [
-            Cell(keys, RunConfig(method=method, seed=seed, **own, **settings)) for seed in seeds
-        ]
+        cells += [Cell(keys, RunConfig(seed=seed, **own, **settings)) for seed in SEEDS]
     return cells
 
 
@@ -170,7 +173,6 @@ def _ablation_cells(
     sparsity: float,
     splits: tuple[str, ...],
     growths: tuple[str, ...],
-    seeds: range = SEEDS,
     **settings: Any,
 ) -> list[Cell]:
     return [
@@ -186,5 +188,5 @@ def _ablation_cells(
         )
         for split in splits
         for growth in growths
-        for seed in seeds
+        for seed in SEEDS
     ]

@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 MEASURES = ("seed", "test_accuracy", "nonzeros", "explored", "moved")
-SUMMED = ("mean", "std", "explored", "moved", "seeds")
+SUMMED = ("mean", "std", "active", "explored", "moved", "seeds")
 DPI = 150
 ROW_HEIGHT = 0.28
 
@@ -18,19 +18,20 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
     """Mean and standard deviation over the seeds, in %, a row a cell in the order of the runs.
 
     Args:
-        frame: a row a run: what is varied, then ``seed``, ``test_accuracy``, ``explored`` and
-            perhaps ``moved``, as fractions.
+        frame: a row a run: what is varied, then ``seed``, ``test_accuracy``, ``nonzeros``,
+            ``explored`` and perhaps ``moved``, fractions but for ``nonzeros``.
 
     Returns:
         What is varied, then ``mean``, ``std``, ``explored`` and perhaps ``moved`` (all in %), then
-        ``seeds``.
+        ``active``, the mean of ``nonzeros``, and ``seeds``.
     """
     keys = [name for name in frame.columns if name not in MEASURES]
     groups = frame.groupby(keys, sort=False)
     accuracy = 100 * groups["test_accuracy"].agg(["mean", "std"])
     counted = [name for name in ("explored", "moved") if name in frame]
     accuracy = accuracy.join(100 * groups[counted].mean())
-    return accuracy.assign(seeds=groups.size()).reset_index()
+    counts = {"active": groups["nonzeros"].mean(), "seeds": groups.size()}
+    return accuracy.assign(**counts).reset_index()
 
 
 def draw(frame: pd.DataFrame, title: str, path: Path) -> None:

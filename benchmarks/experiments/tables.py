@@ -58,8 +58,23 @@ def table(name: str) -> str:
         ]
         for row in rows.iloc
     ]
-    heads = [f"{name}, %" for name in ("test accuracy", *counted)]
-    return _markdown([*keys, *heads, "seeds"], lines)
+    head = [*keys, *(f"{name}, %" for name in ("test accuracy", *counted)), "seeds"]
+    if "method" in rows:  # one of them promises no number of active weights
+        lines = [[*line, f"{n:.0f}"] for line, n in zip(lines, rows["active"], strict=True)]
+        head.append("active at the end")
+    if name == "methods":
+        lines = [
+            [*line, *_reallocation(str(method))]
+            for line, method in zip(lines, rows["method"], strict=True)
+        ]
+        head += ["ms a reallocation", "resumes to the bit"]
+    return _markdown(head, lines)
+
+
+def _reallocation(method: str) -> list[str]:
+    frame = pd.read_csv(RESULTS / "reallocations.csv", keep_default_na=False, dtype=str)
+    row = frame[frame["method"] == method].iloc[0]
+    return [row["ms"], row["resumes"]]
 
 
 def _markdown(head: list[str], rows: list[list[str]]) -> str:

@@ -20,6 +20,10 @@ if INTERPRETED:
 else:
     os.environ.pop("TRITON_INTERPRET", None)
 
+# Read once too, by torch, which needs it where a test asks for deterministic products.
+if DEVICE == "cuda":
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
 import cuda_emulation  # noqa: E402
 import torch  # noqa: E402
 

@@ -15,14 +15,13 @@ OPTIMIZERS = {
 }
 
 
-def mlp(seed: int = 0) -> nn.Sequential:
+def mlp(seed: int = 0, device: torch.device | str = "cpu") -> nn.Sequential:
     torch.manual_seed(seed)
-    return nn.Sequential(
-        nn.Linear(12, 40), nn.ReLU(), nn.Linear(40, 30), nn.ReLU(), nn.Linear(30, 4)
-    )
+    layers = (nn.Linear(12, 40), nn.ReLU(), nn.Linear(40, 30), nn.ReLU(), nn.Linear(30, 4))
+    return nn.Sequential(*layers).to(device)
 
 
-def convnet(seed: int = 0) -> nn.Sequential:
+def convnet(seed: int = 0, device: torch.device | str = "cpu") -> nn.Sequential:
     torch.manual_seed(seed)
     return nn.Sequential(
         nn.Conv2d(3, 8, 3, padding=1),
@@ -30,18 +29,23 @@ def convnet(seed: int = 0) -> nn.Sequential:
         nn.ReLU(),
         nn.Conv2d(8, 16, 3, padding=1),
         nn.ReLU(),
-        nn.AdaptiveAvgPool2d(2),
+        nn.AvgPool2d(3),  # unlike the adaptive one deterministic on a GPU, too
         nn.Flatten(),
         nn.Linear(64, 4),
-    )
+    ).to(device)
 
 
 def batch(model: nn.Module, step: int, size: int = 16) -> tuple[torch.Tensor, torch.Tensor]:
+    """The same numbers on every device, on that of the model."""
     generator = torch.Generator().manual_seed(step)
     first = next(m for m in model.modules() if isinstance(m, (nn.Linear, nn.Conv2d)))
     shape = (size, 3, 6, 6) if isinstance(first, nn.Conv2d) else (size, first.in_features)
-    x = torch.randn(shape, generator=generator)
-    return x, torch.randint(0, 4, (size,), generator=generator)
+    x, y = (
+        torch.randn(shape, generator=generator),
+        torch.randint(0, 4, (size,), generator=generator),
+    )
+    device = first.weight.device
+    return x.to(device), y.to(device)
 
 
 def train(model, sparse, optimizer, steps, start=0, each=None):
@@ -122,6 +126,6 @@ class OldestHalf(dsr.Prune):
     """Prunes the first half of each layer's rows."""
 
     def select(self, param):
-        rows = torch.zeros(param.shape, dtype=torch.bool)
+        rows = torch.zeros(param.shape, dtype=torch.bool, device=param.device)
         rows[: param.shape[0] // 2] = True
         return rows

@@ -30,9 +30,9 @@ def wrapped(number):
     return (number + 2**63) % 2**64 - 2**63
 
 
-def test_the_formula():
+def test_the_formula(device):
     for seed in range(3):
-        words = random_words(seed)
+        words = random_words(seed).to(device)
         assert int(mask_hash(words)) == expected_hash(words)
 
 
@@ -87,9 +87,10 @@ def test_equal_hashes_are_fine():
     raise_if_different([3, 3, 3], torch.tensor([1]))
 
 
-def test_without_other_ranks_nothing_is_compared():
+def test_without_other_ranks_nothing_is_compared(device):
     watch = DivergenceWatch()
-    watch.submit(random_words(), torch.ones(1, dtype=torch.int64), step=1)
+    number = torch.ones(1, dtype=torch.int64, device=device)
+    watch.submit(random_words().to(device), number, step=1)
     assert watch._pending is None
     watch.check()
     assert watch.due(step=2)

@@ -9,8 +9,8 @@ import dsr
 from dsr.nonfinite import NonFiniteWatch
 
 
-def _start(method, strict=False, name="momentum"):
-    model = mlp()
+def _start(method, device, strict=False, name="momentum"):
+    model = mlp(device=device)
     sparse = make_sparse(model, METHODS[method], total_steps=100, strict=strict)
     optimizer = OPTIMIZERS[name](model.parameters())
     sparse.attach(optimizer)
@@ -23,6 +23,13 @@ def _backward(model, step):
     nn.functional.cross_entropy(model(x), y).backward()
 
 
+def _step(sparse, optimizer):
+    """A step whose weights are not finite: a CPU finds that at once, a GPU when it is asked to."""
+    optimizer.step()
+    if next(iter(sparse.masks().values())).is_cuda:
+        sparse.stats()
+
+
 def _poison(model, sparse, value, count=2):
     mask = sparse.masks()["2.weight"]
     places = mask.flatten().nonzero().flatten()[:count]
@@ -33,22 +40,22 @@ def _poison(model, sparse, value, count=2):
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 @pytest.mark.parametrize("method", [*METHODS])
 @pytest.mark.parametrize("steps", [1, 2])  # the second step is a reallocation
-def test_poisoned_weights_raise_at_once_on_a_cpu(method, value, steps):
-    model, sparse, optimizer = _start(method)
+def test_poisoned_weights_raise(method, value, steps, device):
+    model, sparse, optimizer = _start(method, device)
     if steps == 2:
         train(model, sparse, optimizer, 1, start=4)
     optimizer.zero_grad()
     _backward(model, 5)
     _poison(model, sparse, value)
     with pytest.raises(dsr.NonFiniteError, match=r"2\.weight: 2\b"):
-        optimizer.step()
+        _step(sparse, optimizer)
     assert_promises(model, sparse, sparse.budget)
     mask = sparse.masks()["2.weight"]
     assert int((~torch.isfinite(model[2].weight[mask])).sum()) == 2  # kept, not pruned
 
 
-def test_stats_and_state_dict_raise_too():
-    model, sparse, _ = _start("dsr")
+def test_stats_and_state_dict_raise_too(device):
+    model, sparse, _ = _start("dsr", device)
     _poison(model, sparse, float("nan"), count=1)
     for read in (sparse.stats, sparse.state_dict):
         with pytest.raises(dsr.NonFiniteError, match=r"2\.weight: 1\b"):
@@ -56,8 +63,8 @@ def test_stats_and_state_dict_raise_too():
 
 
 @pytest.mark.parametrize("where", ["gradient", "weight"])
-def test_strict_raises_before_anything_changed(where):
-    model, sparse, optimizer = _start("dsr", strict=True)
+def test_strict_raises_before_anything_changed(where, device):
+    model, sparse, optimizer = _start("dsr", device, strict=True)
     train(model, sparse, optimizer, 1, start=4)
     optimizer.zero_grad()
     _backward(model, 5)
@@ -79,12 +86,12 @@ def test_strict_raises_before_anything_changed(where):
         assert torch.equal(state["momentum_buffer"], moment)
 
 
-def test_strict_lets_a_skipped_amp_step_pass():
-    model = mlp()
+def test_strict_lets_a_skipped_amp_step_pass(device):
+    model = mlp(device=device)
     sparse = dsr.sparsify(model, METHODS["dsr"], total_steps=100, strict=True)
     optimizer = OPTIMIZERS["adam"](model.parameters(), fused=True)
     sparse.attach(optimizer)
-    scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+    scaler = torch.amp.GradScaler(device.type, init_scale=8.0)
     x, y = batch(model, 0)
     scaler.scale(nn.functional.cross_entropy(model(x), y)).backward()
     model[0].weight.grad[0] = torch.inf
@@ -92,8 +99,8 @@ def test_strict_lets_a_skipped_amp_step_pass():
     assert sparse.step == 0
 
 
-def test_an_inactive_nan_is_cleared_and_no_error():
-    model, sparse, optimizer = _start("dsr")
+def test_an_inactive_nan_is_cleared_and_no_error(device):
+    model, sparse, optimizer = _start("dsr", device)
     mask = sparse.masks()["2.weight"]
     with torch.no_grad():
         model[2].weight[~mask] = torch.nan
@@ -136,18 +143,24 @@ def test_watch_waits_only_for_what_is_far_behind():
         watch.check(wait=True)
 
 
-def test_watch_reports_units_that_did_not_grow():
+def _submit(watch, device, *counts):
+    """Hand over counts from the device, and have them looked at."""
+    watch.submit(*(torch.tensor(values, device=device) for values in counts))
+    watch.check(wait=True)
+
+
+def test_watch_reports_units_that_did_not_grow(device):
     watch = NonFiniteWatch(["a", "b"])
-    watch.submit(torch.tensor([0, 0]), torch.tensor([0]))
+    _submit(watch, device, [0, 0], [0])
     with pytest.raises(ValueError, match="got 3 fewer"):
-        watch.submit(torch.tensor([0, 0]), torch.tensor([3]))
+        _submit(watch, device, [0, 0], [3])
     with pytest.raises(dsr.NonFiniteError, match="b: 1"):
-        watch.submit(torch.tensor([0, 1]), torch.tensor([-2]))
+        _submit(watch, device, [0, 1], [-2])
 
 
-def test_watch_reports_every_layer_once():
+def test_watch_reports_every_layer_once(device):
     watch = NonFiniteWatch(["a", "b", "c"])
-    watch.submit(torch.tensor([0, 0, 0]))
+    _submit(watch, device, [0, 0, 0])
     with pytest.raises(dsr.NonFiniteError, match=r"a: 1, c: 7\)"):
-        watch.submit(torch.tensor([1, 0, 7]))
+        _submit(watch, device, [1, 0, 7])
     watch.check(wait=True)

@@ -16,8 +16,8 @@ HERE = Path(__file__).parent
 NETS = {"mlp": mlp, "convnet": convnet}
 
 
-def start(method: str, optimizer: str, net: str):
-    model = NETS[net]()
+def start(method: str, optimizer: str, net: str, device="cpu"):
+    model = NETS[net](device=device)
     if net == "convnet":
         model = model.to(memory_format=torch.channels_last)
     sparse = make_sparse(model, METHODS[method], total_steps=100, seed=3)
@@ -91,25 +91,54 @@ def test_resume_in_a_second_process_is_bit_exact(tmp_path, method, optimizer, ne
     assert whole["sparse"].stats().reallocations == moves.get(method, 6)
 
 
-def test_parts_may_be_loaded_in_any_order():
-    saved = start("dsr", "momentum", "mlp")
+@pytest.fixture
+def deterministic():
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.parametrize(
+    ("method", "optimizer", "net"),
+    [
+        ("dsr", "adamw", "convnet"),
+        ("sparse-momentum", "momentum", "mlp"),
+        ("deepr-soft", "nesterov", "convnet"),
+    ],
+)
+def test_resume_in_the_same_process_is_bit_exact(
+    tmp_path, method, optimizer, net, device, deterministic
+):
+    pytest.importorskip("safetensors")  # which `make test-gpu` may have to do without
+    whole, half, resumed = (start(method, optimizer, net, device) for _ in range(3))
+    go(whole, 14, 0)
+    go(half, 7, 0)
+    dsr.Checkpoints(tmp_path).save(7, **half)
+    assert dsr.Checkpoints(tmp_path).load_latest(**resumed) == 7
+    go(resumed, 7, 7)
+    assert_same(final(resumed), final(whole))
+    assert {mask.device.type for mask in resumed["sparse"].masks().values()} == {device.type}
+
+
+def test_parts_may_be_loaded_in_any_order(device, deterministic):
+    saved = start("dsr", "momentum", "mlp", device)
     go(saved, 10, 0)
     file = pickle.dumps({name: part.state_dict() for name, part in saved.items()})
     go(saved, 10, 10)
     orders = (["sparse", "model", "optimizer"], ["optimizer", "sparse", "model"])
     for order in orders:
-        states, parts = pickle.loads(file), start("dsr", "momentum", "mlp")
+        states, parts = pickle.loads(file), start("dsr", "momentum", "mlp", device)
         for name in [*order, "schedule"]:
             parts[name].load_state_dict(states[name])
         go(parts, 10, 10)
         assert_same(final(parts), final(saved))
 
 
-def test_masks_travel_between_memory_formats():
+def test_masks_travel_between_memory_formats(device):
     """Files hold logical order: a contiguous run's masks load into a channels_last model."""
-    contiguous = convnet()
+    contiguous = convnet(device=device)
     sparse = dsr.sparsify(contiguous, dsr.Static(0.5))
-    other = convnet().to(memory_format=torch.channels_last)
+    other = convnet(device=device).to(memory_format=torch.channels_last)
     sparse_other = dsr.sparsify(other, dsr.Static(0.5))
     assert not torch.equal(sparse.masks()["3.weight"], sparse_other.masks()["3.weight"])
     sparse_other.load_state_dict(sparse.state_dict())

@@ -19,11 +19,11 @@ import dsr
 
 @pytest.mark.parametrize("implementation", ["single", "foreach", "fused"])
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_budget_and_zeros_hold_after_every_step(name, implementation):
+def test_budget_and_zeros_hold_after_every_step(name, implementation, device):
     flags = {"single": {"foreach": False}, "foreach": {"foreach": True}, "fused": {"fused": True}}
     if implementation == "fused" and name == "rmsprop":
         implementation = "foreach"  # torch has no fused RMSprop
-    model = mlp()
+    model = mlp(device=device)
     sparse = dsr.sparsify(model, METHODS["dsr"], total_steps=100)
     optimizer = OPTIMIZERS[name](model.parameters(), **flags[implementation])
     sparse.attach(optimizer)
@@ -36,8 +36,8 @@ def test_budget_and_zeros_hold_after_every_step(name, implementation):
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("net", [mlp, convnet])
-def test_every_method_keeps_its_promises(method, net):
-    model = net()
+def test_every_method_keeps_its_promises(method, net, device):
+    model = net(device=device)
     sparse = make_sparse(model, METHODS[method], total_steps=100)
     optimizer = OPTIMIZERS["nesterov"](model.parameters())
     sparse.attach(optimizer)
@@ -51,8 +51,8 @@ def test_every_method_keeps_its_promises(method, net):
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_grown_and_pruned_weights_start_with_clear_state(name):
-    model = mlp()
+def test_grown_and_pruned_weights_start_with_clear_state(name, device):
+    model = mlp(device=device)
     sparse = dsr.sparsify(model, dsr.SET(sparsity=0.5, prune_fraction=0.3, period=5, stop=None))
     optimizer = OPTIMIZERS[name](model.parameters())
     sparse.attach(optimizer)
@@ -72,8 +72,8 @@ def test_grown_and_pruned_weights_start_with_clear_state(name):
                 assert (state[after[parameter_name] & ~changed] != 0).any(), key
 
 
-def test_keep_state_leaves_it():
-    model = mlp()
+def test_keep_state_leaves_it(device):
+    model = mlp(device=device)
     method = dsr.DSR(0.5, period=5, stop=None, initial_threshold=0.05, keep_state=True)
     sparse = dsr.sparsify(model, method)
     optimizer = OPTIMIZERS["momentum"](model.parameters())
@@ -90,9 +90,9 @@ def test_keep_state_leaves_it():
     assert any((momentum != 0).any() for momentum in momenta)
 
 
-def test_set_keeps_each_layers_count_and_dsr_the_total():
+def test_set_keeps_each_layers_count_and_dsr_the_total(device):
     for key, same_layers in (("set", True), ("dsr", False)):
-        model = mlp()
+        model = mlp(device=device)
         sparse = dsr.sparsify(model, METHODS[key], total_steps=100)
         optimizer = OPTIMIZERS["nesterov"](model.parameters())
         sparse.attach(optimizer)
@@ -103,8 +103,8 @@ def test_set_keeps_each_layers_count_and_dsr_the_total():
         assert (first == last) is same_layers
 
 
-def test_threshold_follows_the_number_pruned():
-    model = mlp()
+def test_threshold_follows_the_number_pruned(device):
+    model = mlp(device=device)
     sparse = dsr.sparsify(
         model, dsr.DSR(0.5, prune_count=50, period=1, stop=None, initial_threshold=1e-3)
     )
@@ -122,20 +122,20 @@ def test_threshold_follows_the_number_pruned():
     assert stats.threshold > 1e-3
 
 
-def test_gradients_of_inactive_weights_are_zero_when_backward_ends():
-    model = mlp()
+def test_gradients_of_inactive_weights_are_zero_when_backward_ends(device):
+    model = mlp(device=device)
     sparse = dsr.sparsify(model, METHODS["dsr"], total_steps=10)
     optimizer = OPTIMIZERS["momentum"](model.parameters())
     sparse.attach(optimizer)
-    model(torch.randn(8, 12)).square().sum().backward()
+    model(torch.randn(8, 12, device=device)).square().sum().backward()
     for name, mask in sparse.masks().items():
         gradient = dict(model.named_parameters())[name].grad
         assert is_positive_zero(gradient[~mask])
         assert (gradient[mask] != 0).any()
 
 
-def test_steps_after_stop_and_the_last_move_nothing():
-    model = mlp()
+def test_steps_after_stop_and_the_last_move_nothing(device):
+    model = mlp(device=device)
     sparse = dsr.sparsify(model, dsr.SET(0.5, period=2, stop=0.5), total_steps=20)
     optimizer = OPTIMIZERS["sgd"](model.parameters())
     sparse.attach(optimizer)
@@ -156,16 +156,17 @@ def test_default_periods_are_the_papers_shortened():
 
 
 @pytest.mark.parametrize("shape", [(0, 5), (1, 1), (3, 0)])
-def test_empty_and_single_weights(shape):
+def test_empty_and_single_weights(shape, device):
     torch.manual_seed(0)
-    model = torch.nn.ModuleDict({"tiny": torch.nn.Linear(*shape), "other": torch.nn.Linear(6, 5)})
+    layers = {"tiny": torch.nn.Linear(*shape), "other": torch.nn.Linear(6, 5)}
+    model = torch.nn.ModuleDict(layers).to(device)
     sparse = dsr.sparsify(model, dsr.DSR(0.5, period=1, stop=None, initial_threshold=0.3))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     sparse.attach(optimizer)
     budget = sparse.budget
     for _ in range(6):
         optimizer.zero_grad()
-        loss = model["other"](torch.randn(4, 6)).square().sum()
-        (loss + model["tiny"](torch.randn(2, shape[0])).sum()).backward()
+        loss = model["other"](torch.randn(4, 6, device=device)).square().sum()
+        (loss + model["tiny"](torch.randn(2, shape[0], device=device)).sum()).backward()
         optimizer.step()
         assert_promises(model, sparse, budget)

@@ -25,10 +25,10 @@ def _snapshot(model, sparse):
 
 @pytest.mark.parametrize("flags", [{"foreach": True}, {"fused": True}], ids=["unfused", "fused"])
 @pytest.mark.parametrize("name", ["momentum", "adam"])
-def test_a_step_that_amp_skips_changes_nothing_of_ours(name, flags):
-    model = mlp()
+def test_a_step_that_amp_skips_changes_nothing_of_ours(name, flags, device):
+    model = mlp(device=device)
     sparse, optimizer = _sparse(model, name, **flags)
-    scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+    scaler = torch.amp.GradScaler(device.type, init_scale=8.0)
     skipped = 0
     for step in range(12):
         x, y = batch(model, step)
@@ -53,10 +53,10 @@ def test_a_step_that_amp_skips_changes_nothing_of_ours(name, flags):
     assert sparse.stats().reallocations == 2
 
 
-def test_an_inf_in_a_pruned_weights_gradient_does_not_skip_the_step():
-    model = mlp()
+def test_an_inf_in_a_pruned_weights_gradient_does_not_skip_the_step(device):
+    model = mlp(device=device)
     sparse, optimizer = _sparse(model)
-    scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+    scaler = torch.amp.GradScaler(device.type, init_scale=8.0)
     mask = sparse.masks()["0.weight"]
     place = tuple((~mask).nonzero()[0].tolist())
     poison = torch.zeros_like(model[0].weight)
@@ -69,8 +69,8 @@ def test_an_inf_in_a_pruned_weights_gradient_does_not_skip_the_step():
     assert is_positive_zero(model[0].weight.detach()[~mask])
 
 
-def test_accumulating_micro_batches_masks_every_sum():
-    whole, parts = mlp(), mlp()
+def test_accumulating_micro_batches_masks_every_sum(device):
+    whole, parts = mlp(device=device), mlp(device=device)
     sparse, optimizer = _sparse(whole)
     sparse_parts, optimizer_parts = _sparse(parts)
     for step in range(8):
@@ -90,8 +90,8 @@ def test_accumulating_micro_batches_masks_every_sum():
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 
-def test_clipping_sees_only_active_gradients():
-    model = mlp()
+def test_clipping_sees_only_active_gradients(device):
+    model = mlp(device=device)
     sparse, _ = _sparse(model)
     x, y = batch(model, 0)
     nn.functional.cross_entropy(model(x), y).backward()
@@ -108,8 +108,8 @@ def test_clipping_sees_only_active_gradients():
     assert (dense[~masks["0.weight"]] != 0).any()
 
 
-def test_a_backward_that_raises_does_not_disturb_the_next():
-    model = mlp()
+def test_a_backward_that_raises_does_not_disturb_the_next(device):
+    model = mlp(device=device)
     sparse, optimizer = _sparse(model)
     x, y = batch(model, 0)
 
@@ -127,8 +127,8 @@ def test_a_backward_that_raises_does_not_disturb_the_next():
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_16_bit_weights_and_autocast(dtype):
-    model = mlp().to(dtype)
+def test_16_bit_weights_and_autocast(dtype, device):
+    model = mlp(device=device).to(dtype)
     sparse, optimizer = _sparse(model, "sgd")
     for step in range(6):
         x, y = batch(model, step)
@@ -137,9 +137,9 @@ def test_16_bit_weights_and_autocast(dtype):
         optimizer.step()
         assert_promises(model, sparse, sparse.budget)
         assert model[0].weight.dtype == dtype
-    model = mlp()
+    model = mlp(device=device)
     sparse, optimizer = _sparse(model)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast(device.type, dtype=torch.bfloat16):
         x, y = batch(model, 0)
         loss = nn.functional.cross_entropy(model(x), y)
     loss.backward()
@@ -147,8 +147,8 @@ def test_16_bit_weights_and_autocast(dtype):
     assert_promises(model, sparse, sparse.budget)
 
 
-def test_channels_last_trains_as_contiguous_does_up_to_its_own_masks():
-    model = convnet().to(memory_format=torch.channels_last)
+def test_channels_last_trains_as_contiguous_does_up_to_its_own_masks(device):
+    model = convnet(device=device).to(memory_format=torch.channels_last)
     sparse, optimizer = _sparse(model)
     assert model[3].weight.is_contiguous(memory_format=torch.channels_last)
     train(model, sparse, optimizer, 9, each=lambda _: assert_promises(model, sparse, sparse.budget))
@@ -158,8 +158,8 @@ def test_channels_last_trains_as_contiguous_does_up_to_its_own_masks():
     assert (moment[mask] != 0).any()
 
 
-def test_optimizer_state_in_another_memory_order_is_brought_into_the_weights():
-    model = convnet().to(memory_format=torch.channels_last)
+def test_optimizer_state_in_another_memory_order_is_brought_into_the_weights(device):
+    model = convnet(device=device).to(memory_format=torch.channels_last)
     sparse, optimizer = _sparse(model)
     train(model, sparse, optimizer, 2)
     state = optimizer.state[model[3].weight]
@@ -169,8 +169,8 @@ def test_optimizer_state_in_another_memory_order_is_brought_into_the_weights():
 
 
 @pytest.mark.parametrize("compiler", ["aot_eager", "inductor"])
-def test_compiled_model_trains_to_the_same_masks(compiler):
-    eager, compiled = mlp(), mlp()
+def test_compiled_model_trains_to_the_same_masks(compiler, device):
+    eager, compiled = mlp(device=device), mlp(device=device)
     sparse, optimizer = _sparse(eager, "sgd")
     sparse_compiled, optimizer_compiled = _sparse(compiled, "sgd")
     wrapped = torch.compile(compiled, backend=compiler)
@@ -181,12 +181,14 @@ def test_compiled_model_trains_to_the_same_masks(compiler):
         nn.functional.cross_entropy(wrapped(x), y).backward()
         optimizer_compiled.step()
     assert_promises(compiled, sparse_compiled, sparse_compiled.budget)
-    for name, mask in sparse.masks().items():
-        assert torch.equal(mask, sparse_compiled.masks()[name])
+    assert sparse_compiled.stats().reallocations == sparse.stats().reallocations == 2
+    if device.type == "cpu":  # a kernel made by the compiler may round in its own way on a GPU
+        for name, mask in sparse.masks().items():
+            assert torch.equal(mask, sparse_compiled.masks()[name])
 
 
-def test_averaged_copy_is_masked_by_apply_to():
-    model = mlp()
+def test_averaged_copy_is_masked_by_apply_to(device):
+    model = mlp(device=device)
     sparse, optimizer = _sparse(model)
     ema = torch.optim.swa_utils.AveragedModel(
         model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.9)
@@ -199,8 +201,8 @@ def test_averaged_copy_is_masked_by_apply_to():
     assert (ema.module[0].weight[mask] != 0).any()
 
 
-def test_deepcopy_and_export_carry_no_hooks():
-    model = mlp()
+def test_deepcopy_and_export_carry_no_hooks(device):
+    model = mlp(device=device)
     sparse, optimizer = _sparse(model)
     train(model, sparse, optimizer, 4)
     for plain in (copy.deepcopy(model), sparse.export()):
@@ -212,15 +214,15 @@ def test_deepcopy_and_export_carry_no_hooks():
         assert (gradient[~sparse.masks()["0.weight"]] != 0).any()
         other.step()
         assert sparse.stats().step == step
-    exported = torch.export.export(sparse.export().eval(), (torch.randn(2, 12),))
-    x = torch.randn(2, 12)
+    exported = torch.export.export(sparse.export().eval(), (torch.randn(2, 12, device=device),))
+    x = torch.randn(2, 12, device=device)
     torch.testing.assert_close(exported.module()(x), model.eval()(x))
     with pytest.raises(TypeError, match="apply_to"):
         copy.deepcopy(sparse)
 
 
-def test_detach_returns_an_ordinary_model():
-    model = mlp()
+def test_detach_returns_an_ordinary_model(device):
+    model = mlp(device=device)
     sparse, optimizer = _sparse(model)
     train(model, sparse, optimizer, 2)
     sparse.detach()

@@ -84,6 +84,16 @@ def backend(request, monkeypatch):
     return name
 
 
+@pytest.fixture
+def ieee():
+    """cuDNN's default for float32 is TF32, and so is ours: with this the sums are exact."""
+    settings = torch.backends.cudnn.conv
+    before = settings.fp32_precision
+    settings.fp32_precision = "ieee"
+    yield
+    settings.fp32_precision = before
+
+
 def _backends(schema):
     if INTERPRETED:
         return [f"triton-{order}" for order in PROGRAM_ORDERS]

@@ -9,6 +9,7 @@ import dsr_kernels
 from dsr_kernels import LayerShape, masked_conv2d
 
 OP = "masked_conv2d"
+pytestmark = pytest.mark.usefixtures("ieee")
 LAST = torch.channels_last
 # (size of x, size of the weight, arguments of the convolution)
 SHAPES = {
@@ -25,16 +26,6 @@ SHAPES = {
     "no batch": ((3, 6, 5), (4, 3, 3, 3), {"padding": 1}),
     "an empty batch": ((0, 3, 6, 5), (4, 3, 3, 3), {"padding": 1}),
 }
-
-
-@pytest.fixture(autouse=True)
-def ieee():
-    """cuDNN's default for float32 is TF32, and so is ours: here the sums are to be exact."""
-    settings = torch.backends.cudnn.conv
-    before = settings.fp32_precision
-    settings.fp32_precision = "ieee"
-    yield
-    settings.fp32_precision = before
 
 
 def run(case, device, backend, hints=None, **options):

@@ -40,9 +40,9 @@ class Calls(TorchDispatchMode):
 
 @pytest.mark.parametrize("backend", ["reference", "library"])
 @pytest.mark.parametrize("name", NAMES)
-def test_gradcheck(name, backend):
+def test_gradcheck(name, backend, device):
     case, function = product(name, torch.float64)
-    case.weight = case.dense  # finite differences need finite numbers
+    case.to(device).weight = case.dense  # finite differences need finite numbers
     with dsr_kernels.backend(backend):
         assert torch.autograd.gradcheck(function, leaves(case), fast_mode=True)
 
@@ -103,9 +103,10 @@ def test_autocast(name, dtype, device):
         assert torch.equal(grad, other.float())
 
 
-def test_autocast_leaves_float64_alone():
+def test_autocast_leaves_float64_alone(device):
     case, function = product("linear", torch.float64)
-    with torch.autocast("cpu", torch.bfloat16):
+    case.to(device)
+    with torch.autocast(device.type, torch.bfloat16):
         assert function(case.x, case.weight, case.bias).dtype == torch.float64
 
 
@@ -131,9 +132,10 @@ def test_forward_and_backward_compile_without_a_break(name, compiler, device):
         torch.testing.assert_close(one.grad, other.grad)
 
 
-def gradient_inputs(name):
+def gradient_inputs(name, device):
     """Arguments of a gradient op of a small product."""
     case, function = product(name.removeprefix("masked_").partition("_")[0])
+    case.to(device)
     words, shape = case.mask.layer_words(0), case.mask.layout.layers[0]
     units = [shape.outer, shape.unit_size, shape.inner]
     grad = torch.randn_like(function(case.x, case.weight, case.bias))
@@ -149,9 +151,9 @@ def gradient_inputs(name):
 
 
 @pytest.mark.parametrize("name", [name for name in GRADIENTS if name.startswith("masked")])
-def test_opcheck_of_the_gradients(name):
+def test_opcheck_of_the_gradients(name, device):
     op = getattr(torch.ops.dsr_kernels, name).default
-    torch.library.opcheck(op, gradient_inputs(name))
+    torch.library.opcheck(op, gradient_inputs(name, device))
 
 
 def copies(function, x, weight):
@@ -165,8 +167,8 @@ def copies(function, x, weight):
 
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last], ids=str)
-def test_nothing_is_copied_but_the_weight_that_is_masked(order, masked):
-    case = Case((4, 8, 6, 6), (16, 8, 3, 3), order=order)
+def test_nothing_is_copied_but_the_weight_that_is_masked(order, masked, device):
+    case = Case((4, 8, 6, 6), (16, 8, 3, 3), order=order).to(device)
     x = case.x.contiguous(memory_format=order).requires_grad_()
     weight = case.dense.requires_grad_()
     theirs = copies(lambda x, w: torch.conv2d(x, w, padding=1), x, weight)

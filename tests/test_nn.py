@@ -10,21 +10,22 @@ import dsr
 from dsr_kernels import LayerShape
 
 LAST = torch.channels_last
+pytestmark = pytest.mark.usefixtures("ieee")
 
 
-def linear(**options):
+def linear(device="cpu", **options):
     torch.manual_seed(0)
-    dense = nn.Linear(7, 5)
-    return dsr.nn.MaskedLinear.from_dense(dense, torch.rand(5, 7) < 0.4, **options), torch.randn(
-        3, 7
-    )
+    dense, mask = nn.Linear(7, 5), torch.rand(5, 7) < 0.4
+    module = dsr.nn.MaskedLinear.from_dense(dense.to(device), mask.to(device), **options)
+    return module, torch.randn(3, 7).to(device)
 
 
-def conv(mask=None, order=torch.contiguous_format, **options):
+def conv(device="cpu", mask=None, **options):
     torch.manual_seed(0)
-    dense = nn.Conv2d(4, 6, 3, padding=1, groups=2, stride=2).to(memory_format=order)
+    dense = nn.Conv2d(4, 6, 3, padding=1, groups=2, stride=2)
     mask = torch.rand(6, 2, 3, 3) < 0.4 if mask is None else mask
-    return dsr.nn.MaskedConv2d.from_dense(dense, mask, **options), torch.randn(2, 4, 5, 5)
+    module = dsr.nn.MaskedConv2d.from_dense(dense.to(device), mask.to(device), **options)
+    return module, torch.randn(2, 4, 5, 5).to(device)
 
 
 def slices():
@@ -33,8 +34,8 @@ def slices():
 
 
 @pytest.mark.parametrize("make", [linear, conv])
-def test_it_computes_what_its_dense_twin_does(make):
-    module, x = make()
+def test_it_computes_what_its_dense_twin_does(make, device):
+    module, x = make(device)
     dense = module.to_dense()
     assert type(dense) in (nn.Linear, nn.Conv2d)
     assert torch.equal(dense.weight != 0, module.mask)
@@ -47,8 +48,8 @@ def test_it_computes_what_its_dense_twin_does(make):
 
 
 @pytest.mark.parametrize("make", [linear, conv])
-def test_what_lies_under_the_mask_comes_back(make):
-    module, x = make()
+def test_what_lies_under_the_mask_comes_back(make, device):
+    module, x = make(device)
     before = module.weight.clone()
     module.mask = torch.ones_like(module.mask)
     assert torch.equal(module.weight, before)
@@ -57,8 +58,8 @@ def test_what_lies_under_the_mask_comes_back(make):
 
 
 @pytest.mark.parametrize("make", [linear, conv])
-def test_state_dicts_are_plain_and_in_logical_order(make):
-    module, x = make()
+def test_state_dicts_are_plain_and_in_logical_order(make, device):
+    module, x = make(device)
     state = module.state_dict()
     assert set(state) == {"weight", "bias", "mask"}
     assert all(type(value) is torch.Tensor for value in state.values())
@@ -86,28 +87,33 @@ def test_state_dicts_that_do_not_fit():
         module.load_state_dict(state | {"more": state["bias"]})
 
 
-def test_units_and_moves_between_memory_formats():
-    module, x = conv(slices(), granularity="kernel")
+def test_units_and_moves_between_memory_formats(device):
+    module, x = conv(device, slices(), granularity="kernel")
     assert module.bits.layout.layers == (LayerShape(12, 9),)
     expected = module(x)
     module.to(memory_format=LAST)
     assert module.bits.layout.layers == (LayerShape(6, 9, 2),)
-    assert torch.equal(module.mask, slices())
+    assert torch.equal(module.mask.cpu(), slices())
     torch.testing.assert_close(module(x), expected)
-    module, x = linear(granularity="element")
-    rows = torch.tensor([True, False, True, False, False])[:, None].expand(5, 7)
+    module, x = linear(device, granularity="element")
+    rows = torch.tensor([True, False, True, False, False], device=device)[:, None].expand(5, 7)
     module = dsr.nn.MaskedLinear.from_dense(module.to_dense(), rows, granularity="row")
     assert module.bits.layout.layers == (LayerShape(5, 7),)
     assert torch.equal(module(x)[:, 1], module.bias[1].expand(3))
 
 
-def test_device_and_dtype_moves():
+def test_device_and_dtype_moves(device):
     module = dsr.nn.MaskedLinear(3, 2, device="meta")
     assert module.bits.device.type == "meta"
     assert "sparsity=unknown" in repr(module)
-    module = module.to_empty(device="cpu")
+    module = module.to_empty(device=device)
     assert module.mask.all()
-    module, x = linear()
+    here, x = linear()
+    module = copy.deepcopy(here).to(device)
+    assert {module.bits.device.type, module.mask.device.type} == {device.type}
+    assert torch.equal(module.mask.cpu(), here.mask)
+    torch.testing.assert_close(module(x.to(device)).cpu(), here(x))
+    module, x = linear(device)
     assert module.bfloat16()(x.bfloat16()).dtype == torch.bfloat16
 
 
@@ -126,7 +132,7 @@ def test_repr():
     assert repr(module) == (
         f"MaskedLinear(in_features=7, out_features=5, bias=True, sparsity={1 - active:.4g})"
     )
-    module, _ = conv(slices(), granularity="kernel")
+    module, _ = conv(mask=slices(), granularity="kernel")
     assert "stride=(2, 2), padding=(1, 1), groups=2, granularity='kernel', sparsity=" in repr(
         module
     )
@@ -134,8 +140,8 @@ def test_repr():
 
 
 @pytest.mark.parametrize("make", [linear, conv])
-def test_compiles_as_a_whole(make):
-    module, x = make()
+def test_compiles_as_a_whole(make, device):
+    module, x = make(device)
     torch._dynamo.reset()
     compiled = torch.compile(module, backend="aot_eager", fullgraph=True)
     torch.testing.assert_close(compiled(x), module(x))

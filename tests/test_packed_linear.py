@@ -20,10 +20,10 @@ SHAPES = {
 }
 
 
-def make(name, dtype=torch.float32, sparsity=0.5):
+def make(name, device, dtype=torch.float32, sparsity=0.5):
     """A case, its packed weight, and ``function(x, values, bias)``."""
     lead, outs, ins, units = SHAPES[name]
-    case = Case((*lead, ins), (outs, ins), dtype, units, sparsity)
+    case = Case((*lead, ins), (outs, ins), dtype, units, sparsity).to(device)
     values, ranks = pack(case.dense, case.mask)
     return case, values, lambda x, v, b: packed_linear(x, v, ranks, case.mask, 0, b, outs=outs)
 
@@ -35,8 +35,8 @@ def leaves(*tensors):
 @pytest.mark.parametrize("sparsity", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("name", SHAPES)
-def test_output_and_gradients(name, dtype, sparsity, backend):
-    case, values, function = make(name, dtype, sparsity)
+def test_output_and_gradients(name, dtype, sparsity, backend, device):
+    case, values, function = make(name, device, dtype, sparsity)
     inputs = leaves(case.x, values, case.bias)
     with dsr_kernels.backend(backend):
         output = function(*inputs)
@@ -58,15 +58,15 @@ def test_output_and_gradients(name, dtype, sparsity, backend):
             assert_close_enough(ours.detach(), theirs, exact, place)
 
 
-def test_gradcheck(backend):
-    case, values, function = make("ragged", torch.float64)
+def test_gradcheck(backend, device):
+    case, values, function = make("ragged", device, torch.float64)
     with dsr_kernels.backend(backend):
         inputs = leaves(case.x, values, case.bias)
         assert torch.autograd.gradcheck(function, inputs, fast_mode=True)
 
 
-def test_backward_keeps_x_and_the_packed_weight_alone():
-    case, values, function = make("ragged", sparsity=0.9)
+def test_backward_keeps_x_and_the_packed_weight_alone(device):
+    case, values, function = make("ragged", device, sparsity=0.9)
     x, values, bias = leaves(case.x, values, case.bias)
     output = function(x, values, bias)
     kept = [t for t in output.grad_fn.saved_tensors if t is not None]
@@ -81,8 +81,8 @@ def test_backward_keeps_x_and_the_packed_weight_alone():
 
 
 @pytest.mark.parametrize("asked", [(0,), (1,), (2,)], ids=["x", "values", "bias"])
-def test_one_gradient_at_a_time(asked):
-    case, values, function = make("ragged")
+def test_one_gradient_at_a_time(asked, device):
+    case, values, function = make("ragged", device)
     every = leaves(case.x, values, case.bias)
     expected = torch.autograd.grad(function(*every).sum(), every)
     some = [t.detach().requires_grad_(i in asked) for i, t in enumerate(every)]
@@ -90,13 +90,13 @@ def test_one_gradient_at_a_time(asked):
     assert torch.equal(found, expected[asked[0]])
 
 
-def test_double_backward_autocast_and_compile():
-    case, values, function = make("ragged")
+def test_double_backward_autocast_and_compile(device):
+    case, values, function = make("ragged", device)
     x, values, bias = leaves(case.x, values, case.bias)
     (grad,) = torch.autograd.grad(function(x, values, bias).sum(), x, create_graph=True)
     with pytest.raises(RuntimeError, match="packed_linear: there is no double backward"):
         grad.sum().backward()
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(device.type, torch.bfloat16):
         assert function(x, values, bias).dtype == torch.bfloat16
     torch._dynamo.reset()
     compiled = torch.compile(function, backend="aot_eager", fullgraph=True)
@@ -105,18 +105,18 @@ def test_double_backward_autocast_and_compile():
 
 
 @pytest.mark.parametrize("name", [n for n, s in GRADIENTS.items() if s.gradient_of == OP])
-def test_opcheck_of_the_gradients(name):
-    case, values, _ = make("ragged")
+def test_opcheck_of_the_gradients(name, device):
+    case, values, _ = make("ragged", device)
     words, units = case.mask.layer_words(0), [37 * 45, 1, 1]
-    grad, ranks = torch.randn(3, 5, 37), pack(case.dense, case.mask)[1]
+    grad, ranks = torch.randn(3, 5, 37, device=device), pack(case.dense, case.mask)[1]
     args = [grad, case.x, words, units, len(values)]
     if name.endswith("input"):
         args = [grad, values, ranks, words, units, 45]
     torch.library.opcheck(getattr(torch.ops.dsr_kernels, name).default, args)
 
 
-def test_rejects():
-    case, values, _ = make("ragged")
+def test_rejects(device):
+    case, values, _ = make("ragged", device)
     _, ranks = pack(case.dense, case.mask)
     good = {"x": case.x, "values": values, "ranks": ranks, "mask": case.mask, "outs": 37}
     packed_linear(**good)

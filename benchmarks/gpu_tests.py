@@ -14,15 +14,17 @@ from benchmarks.gpu_log import ROOT, TIMED_OUT, Log, Step, ending
 
 PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
 PARTS = 6  # processes that share the tests
-ALONE = "tests/gpu/test_large_layers.py"  # takes most of a GPU's memory
+# The first takes most of a GPU's memory; the second starts ranks, once for all of its tests.
+ALONE = {"large": "tests/gpu/test_large_layers.py", "ddp": "tests/test_ddp.py"}
 SANITIZED = ["tests/gpu/test_kernels_agree.py", "-k", "every_kernel or several_streams"]
 FOUND_ERRORS = 9  # the exit code asked of compute-sanitizer
 
 
 def test(log: Log) -> list[Step]:
     """Every test that takes a device, and memcheck and racecheck over every op."""
-    parts = {f"pytest-{i + 1}": ["tests", f"--ignore={ALONE}"] for i in range(PARTS)}
-    parts["large"] = [ALONE]
+    others = ["tests", *(f"--ignore={path}" for path in ALONE.values())]
+    parts = {f"pytest-{i + 1}": others for i in range(PARTS)}
+    parts |= {name: [path] for name, path in ALONE.items()}
     with ThreadPoolExecutor(len(parts)) as pool:
         steps = list(
             pool.map(lambda name: _tests(log, name, parts[name], list(parts).index(name)), parts)
@@ -34,7 +36,7 @@ def test(log: Log) -> list[Step]:
 
 def _tests(log: Log, name: str, chosen: list[str], part: int) -> Step:
     env = {"DSR_TEST_DEVICE": "cuda"}
-    if name != "large":
+    if name not in ALONE:
         env["DSR_TEST_PART"] = f"{part}/{PARTS}"
     code, output = log.run(name, [*PYTEST, *chosen], quiet=True, **env)
     if code == TIMED_OUT:

@@ -4,6 +4,7 @@ import nets
 import pytest
 import torch
 from ddp_masks import train_on_share
+from modes import DEVICE
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
@@ -15,7 +16,7 @@ PERIOD = 2
 
 def trained(steps, tampered=(), group=None):
     """A network after ``steps`` steps, in which these ranks scaled some weights after the third."""
-    model = nets.mlp()
+    model = nets.mlp(device=DEVICE)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     method = dsr.SET(sparsity=0.5, prune_fraction=0.3, period=PERIOD, stop=None)
     sparse = dsr.sparsify(model, method, optimizer=optimizer, process_group=group)
@@ -92,7 +93,7 @@ def check_loading_drops_the_comparison(folder):
 
 
 def check_ranks_that_differ_from_the_start(folder):
-    model = nets.mlp()
+    model = nets.mlp(device=DEVICE)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     method = dsr.SET(sparsity=0.5, period=1, stop=None)
     rank = distributed.get_rank()

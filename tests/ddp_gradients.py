@@ -1,4 +1,4 @@
-"""Checks on two ranks: what is in ``.grad`` after a backward pass under DDP."""
+"""Checks on every rank: what is in ``.grad`` after a backward pass under DDP."""
 
 import contextlib
 import copy
@@ -8,6 +8,7 @@ import warnings
 import ddp_masks
 import nets
 import torch
+from modes import DEVICE
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.checkpoint import checkpoint
@@ -40,7 +41,8 @@ class Net(nn.Module):
 
 
 def assert_averaged_and_masked(net, method=STATIC, ddp_first=False, **options):
-    """Compare with one process that sees the rows of both ranks."""
+    """Compare with one process that sees the rows of all ranks."""
+    net.to(DEVICE)
     exclude = ["first", "last"]
     sparse = dsr.sparsify(net, method, exclude=exclude, total_steps=100)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
@@ -54,14 +56,14 @@ def assert_averaged_and_masked(net, method=STATIC, ddp_first=False, **options):
         network = DistributedDataParallel(net, **options)
     if ddp_first:
         sparse.attach(optimizer)
-    masks, rank = sparse.masks(), distributed.get_rank()
+    masks, rank, size = sparse.masks(), distributed.get_rank(), distributed.get_world_size()
     for step in range(STEPS):
-        x = torch.randn(2, ROWS, 12, generator=torch.Generator().manual_seed(step))
+        x = torch.randn(size, ROWS, 12, generator=torch.Generator().manual_seed(step)).to(DEVICE)
         alone.load_state_dict(net.state_dict())
         alone.zero_grad()
         optimizer.zero_grad()
         network(x[rank]).square().mean().backward()
-        alone(x.view(2 * ROWS, 12)).square().mean().backward()
+        alone(x.view(size * ROWS, 12)).square().mean().backward()
         for name, parameter in alone.named_parameters():
             found = net.get_parameter(name).grad
             if parameter.grad is None:
@@ -108,11 +110,11 @@ def check_dense_gradients_where_growth_reads_them(folder):
 
 
 def check_accumulation_equals_one_process(folder):
-    """Four passes of two ranks, reduced once, against all rows at once: exact, so bit for bit."""
+    """Four passes of each rank, reduced once, against all rows at once: exact, so bit for bit."""
     rank, size = distributed.get_rank(), distributed.get_world_size()
     found = {}
-    for name in ("dsr", "set", "rigl", "sparse-momentum"):
-        model, sparse, optimizer = ddp_masks.exact_sparse(nets.METHODS[name])
+    for name, method in nets.METHODS.items():
+        model, sparse, optimizer = ddp_masks.exact_sparse(method)
         sparse.attach(optimizer)
         network = DistributedDataParallel(model)
         for step in range(ddp_masks.STEPS):

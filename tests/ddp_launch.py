@@ -1,6 +1,7 @@
 """Starts checks on several ranks with torchrun, once for all tests that look at the result."""
 
 import fcntl
+import importlib
 import inspect
 import json
 import os
@@ -9,8 +10,21 @@ import subprocess
 import sys
 from pathlib import Path
 
+import torch
+from modes import DEVICE
+
 TESTS = Path(__file__).parent
 SECONDS = 300  # far above what a launch takes: a hang fails instead of blocking
+# Ranks of each launch, and the modules whose checks it makes.
+if DEVICE == "cuda":
+    LAUNCHES = {"single": 1, "pair": 2}
+    SUITES = {"single": ("masks", "gradients"), "pair": ("masks", "gradients", "divergence")}
+else:
+    LAUNCHES = {"pair": 2, "many": 4}
+    SUITES = {
+        "pair": ("masks", "gradients", "refusals", "divergence", "train", "exit"),
+        "many": ("masks", "divergence", "train", "exit"),
+    }
 
 
 def torchrun(processes, script, *arguments, restarts=0):
@@ -39,12 +53,17 @@ def torchrun(processes, script, *arguments, restarts=0):
     return subprocess.CompletedProcess(command, started.returncode, out, err)
 
 
-def checks(*modules):
-    """The functions of these modules that every rank calls, by name, in order."""
+def transport(ranks):
+    """NCCL wants a GPU for each rank; gloo sends CUDA tensors of ranks that share one, too."""
+    return "nccl" if DEVICE == "cuda" and ranks <= torch.cuda.device_count() else "gloo"
+
+
+def checks(suite):
+    """The functions of a suite that every rank calls, by name, in order."""
     return {
         name: function
-        for module in modules
-        for name, function in vars(module).items()
+        for module in SUITES[suite]
+        for name, function in vars(importlib.import_module(f"ddp_{module}")).items()
         if name.startswith("check_") and inspect.isfunction(function)
     }
 

@@ -7,6 +7,7 @@ from unittest import mock
 import nets
 import numpy as np
 import torch
+from modes import DEVICE
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -41,12 +42,13 @@ class Heads(nn.Module):
 def exact_batch(step):
     generator = torch.Generator().manual_seed(step)
     x = torch.randint(-2, 3, (ROWS, 24), generator=generator).float()
-    return x, torch.randint(-2, 3, (ROWS, 50), generator=generator).float()
+    y = torch.randint(-2, 3, (ROWS, 50), generator=generator).float()
+    return x.to(DEVICE), y.to(DEVICE)
 
 
 def exact_sparse(method):
     """The heads made sparse, and an optimizer whose steps are exact."""
-    model = Heads()
+    model = Heads().to(DEVICE)
     x, y = exact_batch(STEPS)
     calibrate = (lambda: (model(x) * y).sum()) if method.needs_calibration else None
     sparse = dsr.sparsify(model, method, total_steps=TOTAL_STEPS, seed=7, calibrate=calibrate)
@@ -70,9 +72,9 @@ def digest(model, sparse):
     """Masks and weights as one text, and how many units ever moved."""
     found = hashlib.sha256()
     for name, mask in sparse.masks().items():
-        found.update(name.encode() + mask.numpy().tobytes())
+        found.update(name.encode() + mask.cpu().numpy().tobytes())
     for parameter in model.parameters():
-        found.update(parameter.detach().numpy().tobytes())
+        found.update(parameter.detach().cpu().numpy().tobytes())
     return [found.hexdigest(), sparse.stats().total_pruned]
 
 
@@ -90,7 +92,7 @@ def check_training_with_other_seeds_and_threads(folder):
     threads = torch.get_num_threads()
     torch.set_num_threads(1 + rank % 2)
     for name, method in nets.METHODS.items():
-        model = nets.mlp(seed=rank)
+        model = nets.mlp(seed=rank, device=DEVICE)
         for seed in (torch.manual_seed, np.random.seed, random.seed):
             seed(100 + rank)
         sparse = nets.make_sparse(model, method, total_steps=TOTAL_STEPS)
@@ -130,7 +132,7 @@ class Collectives(TorchDispatchMode):
 
 def collectives(method):
     """Those of ten steps, and how many reallocations there were."""
-    model = nets.mlp()
+    model = nets.mlp(device=DEVICE)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     sparse = None
     if method is not None:
@@ -150,17 +152,21 @@ def check_collectives(folder):
 
 
 def check_calibration_on_other_batches(folder):
-    """SNIP's masks; those of each rank by itself, which do differ, are the proof that it counts."""
+    """SNIP's masks; those of each rank by itself, which do differ, are the proof that it counts.
+
+    And the collectives of choosing them.
+    """
     rank, found = distributed.get_rank(), []
     alone = distributed.new_group([rank], use_local_synchronization=True)
     for group in (None, alone):
-        model = nets.mlp()
+        model = nets.mlp(device=DEVICE)
         x, y = nets.batch(model, 500 + rank)
-        sparse = dsr.sparsify(
-            model,
-            dsr.SNIP(sparsity=0.8),
-            calibrate=lambda m=model, x=x, y=y: nn.functional.cross_entropy(m(x), y),
-            process_group=group,
-        )
-        found.append(digest(model, sparse)[0])
+        with Collectives() as collectives:
+            sparse = dsr.sparsify(
+                model,
+                dsr.SNIP(sparsity=0.8),
+                calibrate=lambda m=model, x=x, y=y: nn.functional.cross_entropy(m(x), y),
+                process_group=group,
+            )
+        found.append([digest(model, sparse)[0], collectives.seen])
     return found

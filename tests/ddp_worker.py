@@ -4,34 +4,32 @@ Each rank writes what they returned to ``FOLDER/rank<number>.json``. The first e
 since its next collective would meet another one of the other ranks.
 """
 
-import importlib
 import json
+import os
 import sys
 import traceback
 from datetime import timedelta
 from pathlib import Path
 
 import torch
-from ddp_launch import checks
+from ddp_launch import checks, transport
+from modes import DEVICE
 from torch import distributed
 
 from dsr.divergence import DivergenceWatch
 
-SUITES = {
-    "pair": ("masks", "gradients", "refusals", "divergence", "train", "exit"),
-    "many": ("masks", "divergence", "train", "exit"),
-}
-
 
 def main(folder, suite):
     torch.set_num_threads(1)
-    distributed.init_process_group("gloo", timeout=timedelta(seconds=120))
+    if DEVICE == "cuda":
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+    backend = transport(int(os.environ["WORLD_SIZE"]))
+    distributed.init_process_group(backend, timeout=timedelta(seconds=120))
     rank = distributed.get_rank()
     report = {"values": {}, "error": None}
     DivergenceWatch.STEPS_BETWEEN = 1  # short runs compare behind each reallocation
-    modules = [importlib.import_module(f"ddp_{name}") for name in SUITES[suite]]
     try:
-        for name, check in checks(*modules).items():
+        for name, check in checks(suite).items():
             report["values"][name] = check(folder)
     except BaseException:
         report["error"] = f"{name}: {traceback.format_exc()}"

@@ -26,6 +26,7 @@ if DEVICE == "cuda":
 
 import cuda_emulation  # noqa: E402
 import torch  # noqa: E402
+from canaries import Allocations  # noqa: E402
 
 from dsr_kernels.schema import OPS  # noqa: E402
 
@@ -82,6 +83,17 @@ def backend(request, monkeypatch):
     if order and name == "cuda":
         set_emulated_order(order)
     return name
+
+
+# AddressSanitizer has borders of its own around what is allocated, and sees reads there too.
+if INTERPRETED or (EMULATED and os.environ.get("DSR_TEST_ADDRESSES") != "1"):
+
+    @pytest.fixture(autouse=True)
+    def allocations(monkeypatch):
+        """Canaries around what ops allocate: outputs, scratch, counters."""
+        made = Allocations(monkeypatch)
+        yield made
+        assert made.intact(), "a kernel wrote outside of a tensor that was allocated"
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Options of the methods, each against plain PyTorch on the same weights."""
 
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from torch import nn
 import dsr
 from dsr.experiments import RunConfig
 from dsr.experiments.options import parse_option
+from dsr.methods.sparse_momentum import EqualExcess
 
 
 def _start(method, optimizer="momentum", **arguments):
@@ -84,6 +86,25 @@ def test_sparse_momentum_clears_the_momentum_of_grown_weights_if_asked(cleared):
         assert (buffer[mask & before[name]] != 0).any()
         assert (buffer[~mask] != 0).any()
         assert (buffer[before[name] & ~mask] != 0).any()  # pruned: lives on
+
+
+@pytest.mark.parametrize(
+    ("pruned", "shares", "free", "growth"),
+    [
+        # 54, 3, 2 and 1 by shares; 40 do not fit: 14, 13 and 13, of which 11 do not: 6 and 5.
+        ([10, 20, 0, 30], [90, 5, 3, 2], [14, 50, 4, 100], [14, 23, 4, 19]),
+        # 80, 10 and 10; the 70 that do not fit go to layers of very unequal room and share alike.
+        ([100, 0, 0], [8, 1, 1], [10, 1000, 50], [10, 45, 45]),
+        # All fits: by shares alone.
+        ([0, 12, 0], [1, 2, 3], [50, 50, 50], [2, 4, 6]),
+        # No room but in the last layer.
+        ([7, 5, 0], [9, 3, 0], [0, 2, 40], [0, 2, 10]),
+    ],
+)
+def test_what_exceeds_a_layer_is_split_equally(pruned, shares, free, growth):
+    values = {"pruned": pruned, "active": shares, "free": free}
+    reallocation = SimpleNamespace(**{name: torch.tensor(v) for name, v in values.items()})
+    assert EqualExcess("nonzeros").split(reallocation).tolist() == growth
 
 
 def test_deepr_grows_at_a_tiny_weight_of_random_sign_if_asked():

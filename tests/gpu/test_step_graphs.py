@@ -14,15 +14,6 @@ STEP_KERNELS = [name for name in KERNELS if all(name in op.backends for op in RE
 RESNET50 = (9408, *(36864, 16384) * 8, *(147456, 65536) * 10, *(589824, 262144) * 12, 2048000)
 
 
-@pytest.fixture
-def no_waits(device):
-    """Any wait for the GPU is an error."""
-    torch.cuda.synchronize()
-    torch.cuda.set_sync_debug_mode("error")
-    yield
-    torch.cuda.set_sync_debug_mode("default")
-
-
 def same_tensors(first, second):
     pairs = zip(first.tensors(), second.tensors(), strict=True)
     return all(torch.equal(a.view(torch.uint8), b.view(torch.uint8)) for a, b in pairs)

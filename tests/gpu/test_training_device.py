@@ -1,0 +1,68 @@
+"""Training on a GPU: the host runs ahead of it, and errors come when it meets them again."""
+
+import pytest
+import torch
+from nets import METHODS, OPTIMIZERS, assert_promises, batch, make_sparse, mlp
+from torch import nn
+
+import dsr
+
+PERIOD = 3  # of the methods in METHODS that have one
+
+
+class Loop:
+    """A model, its sparsifier and optimizer, and batches that are on the device already."""
+
+    def __init__(self, method, device, steps):
+        self.model = mlp(device=device)
+        self.sparse = make_sparse(self.model, METHODS[method], total_steps=100)
+        self.optimizer = OPTIMIZERS["nesterov"](self.model.parameters())
+        self.sparse.attach(self.optimizer)
+        self._batches = iter([batch(self.model, step) for step in range(steps)])
+
+    def step(self, times=1, after_backward=lambda: None):
+        for _ in range(times):
+            x, y = next(self._batches)
+            self.optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(self.model(x), y) + self.sparse.penalty()
+            loss.backward()
+            after_backward()
+            self.optimizer.step()
+
+    def poison(self, value):
+        """Put ``value`` in two active places of the second layer."""
+        places = self.sparse.masks()["2.weight"].flatten().nonzero().flatten()[:2]
+        with torch.no_grad():
+            self.model[2].weight.view(-1)[places] = value
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_step_never_waits(method, device, request):
+    loop = Loop(method, device, 4 * PERIOD)
+    loop.step(2 * PERIOD)  # loads kernels and makes tables
+    request.getfixturevalue("no_waits")
+    loop.step(2 * PERIOD)
+    torch.cuda.set_sync_debug_mode("default")
+    assert_promises(loop.model, loop.sparse)
+    assert loop.sparse.stats().step == 4 * PERIOD
+
+
+def test_what_a_reallocation_found_comes_with_a_later_step(device):
+    loop = Loop("dsr", device, 2 * PERIOD)
+    loop.step(PERIOD - 1)
+    loop.step(after_backward=lambda: loop.poison(torch.inf))
+    assert loop.sparse.step == PERIOD
+    torch.cuda.synchronize()
+    with pytest.raises(dsr.NonFiniteError, match=r"2\.weight: 2\b"):
+        loop.step()
+    assert_promises(loop.model, loop.sparse)
+
+
+def test_the_host_meets_an_error_that_it_never_asks_for(device):
+    """Its counts are waited for once more than NonFiniteWatch.AHEAD reallocations follow."""
+    loop = Loop("deepr", device, 40)
+    loop.step()
+    loop.poison(torch.nan)
+    with pytest.raises(dsr.NonFiniteError, match=r"2\.weight: \d+"):
+        loop.step(30)
+    assert loop.sparse.step <= 20

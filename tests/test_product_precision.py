@@ -62,11 +62,11 @@ def conv_products(dtype):
 
 @pytest.mark.parametrize("wanted", ["tf32", "ieee"])
 @pytest.mark.parametrize(
-    ("products", "backend", "other"),
+    ("products", "own", "other"),
     [(linear_products, MATMUL, CONV), (conv_products, CONV, MATMUL)],
 )
-def test_each_product_has_a_flag_of_its_own(products, backend, other, wanted, flags, launches):
-    backend.fp32_precision = wanted
+def test_each_product_has_a_flag_of_its_own(products, own, other, wanted, flags, launches):
+    own.fp32_precision = wanted
     other.fp32_precision = {"tf32": "ieee", "ieee": "tf32"}[wanted]
     products(torch.float32)
     assert launches.precisions == [wanted] * 3

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from nets import METHODS, OPTIMIZERS, assert_promises, batch, make_sparse, mlp
+from nets import METHODS, OPTIMIZERS, assert_promises, assert_same, batch, make_sparse, mlp, train
 from torch import nn
 
 import dsr
@@ -66,3 +66,38 @@ def test_the_host_meets_an_error_that_it_never_asks_for(device):
     with pytest.raises(dsr.NonFiniteError, match=r"2\.weight: \d+"):
         loop.step(30)
     assert loop.sparse.step <= 20
+
+
+def on_cpu(masks):
+    return {name: mask.cpu() for name, mask in masks.items()}
+
+
+@pytest.mark.parametrize("distribution", ["uniform", "erdos-renyi-kernel"])
+def test_the_first_masks_are_those_of_a_cpu(distribution, device):
+    there, here = (
+        dsr.sparsify(mlp(device=place), dsr.Static(0.8), distribution=distribution, seed=5)
+        for place in (device, "cpu")
+    )
+    assert_same(on_cpu(there.masks()), here.masks())
+
+
+def test_a_model_may_move_once_it_is_sparse(device):
+    model = mlp()
+    sparse = make_sparse(model, METHODS["dsr"], total_steps=100)
+    model.to(device)
+    optimizer = OPTIMIZERS["momentum"](model.parameters())
+    sparse.attach(optimizer)
+    train(model, sparse, optimizer, 2 * PERIOD, each=lambda _: assert_promises(model, sparse))
+    assert sparse.stats().reallocations == 2
+    assert {mask.device.type for mask in sparse.masks().values()} == {device.type}
+
+
+def test_a_state_is_taken_over_on_a_cpu_and_back(device):
+    loop = Loop("dsr", device, 2 * PERIOD)
+    loop.step(2 * PERIOD)
+    model = mlp()
+    sparse = make_sparse(model, METHODS["dsr"], total_steps=100)
+    for one, other in ((sparse, loop.sparse), (Loop("dsr", device, 0).sparse, sparse)):
+        one.load_state_dict(other.state_dict())
+        assert_same(on_cpu(one.masks()), on_cpu(loop.sparse.masks()))
+        assert one.stats().threshold == loop.sparse.stats().threshold

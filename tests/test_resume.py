@@ -93,9 +93,12 @@ def test_resume_in_a_second_process_is_bit_exact(tmp_path, method, optimizer, ne
 
 @pytest.fixture
 def deterministic():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     yield
     torch.use_deterministic_algorithms(False)
+    torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize(

@@ -126,6 +126,6 @@ class OldestHalf(dsr.Prune):
     """Prunes the first half of each layer's rows."""
 
     def select(self, param):
-        rows = torch.zeros(param.shape, dtype=torch.bool, device=param.device)
+        rows = torch.zeros(param.shape, dtype=torch.bool, device=param.weight.device)
         rows[: param.shape[0] // 2] = True
         return rows

@@ -16,7 +16,8 @@ PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
 PARTS = 6  # processes that share the tests
 # The first takes most of a GPU's memory; the second starts ranks, once for all of its tests.
 ALONE = {"large": "tests/gpu/test_large_layers.py", "ddp": "tests/test_ddp.py"}
-SANITIZED = ["tests/gpu/test_kernels_agree.py", "-k", "every_kernel or several_streams"]
+SANITIZED = ["tests/gpu/test_kernels_agree.py", "tests/gpu/test_products_agree.py"]
+SANITIZED += ["-k", "every_kernel or several_streams"]
 FOUND_ERRORS = 9  # the exit code asked of compute-sanitizer
 
 

@@ -224,8 +224,25 @@ def _load(schema: OpSchema, name: str) -> Callable[..., Any]:
     else:
         module = importlib.import_module(f"dsr_kernels.{_FOLDERS[name]}.{schema.stem}")
         launcher = getattr(module, schema.name)
+        if name == "triton":
+            launcher = _naming(schema.name, launcher)
     _launchers[schema.name, name] = launcher
     return launcher
+
+
+def _naming(op: str, launcher: Callable[..., Any]) -> Callable[..., Any]:
+    """A Triton launcher whose errors name the op, as those of the native modules do."""
+
+    def run(*args: Any) -> Any:
+        try:
+            result = launcher(*args)
+            if extension.waits_for_every_launch():
+                extension.wait(_device_of(args))
+        except RuntimeError as error:
+            raise RuntimeError(f"{op}: {error}") from error
+        return result
+
+    return run
 
 
 def _device_of(args: Sequence[Any]) -> torch.device:

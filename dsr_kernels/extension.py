@@ -7,6 +7,7 @@ code)``; outputs are allocated here and passed behind the arguments.
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable, Sequence
 from functools import cache
 from types import ModuleType
@@ -57,6 +58,18 @@ def _cuda_unavailable(device: torch.device | None) -> str:
     index = None if device is None else device.index
     native: Any = module("cuda")
     return str(native.unavailable(torch.cuda.current_device() if index is None else index))
+
+
+@cache
+def waits_for_every_launch() -> bool:
+    """Whether errors are to come with the op they belong to: ``DSR_CUDA_SYNC=1``."""
+    return os.environ.get("DSR_CUDA_SYNC") == "1"
+
+
+def wait(device: torch.device) -> None:
+    """Wait for what the current stream of a GPU was given, unless it is being captured."""
+    if device.type == "cuda" and not torch.cuda.is_current_stream_capturing():
+        torch.cuda.current_stream(device).synchronize()
 
 
 def launcher(stem: str, name: str, outputs: Callable[..., Any]) -> Callable[..., Any]:

@@ -122,3 +122,12 @@ def test_explain_names_the_forced_backend():
         assert "forced to reference" in dsr_kernels.explain("apply_mask_")
     with pytest.raises(ValueError, match="backend: expected one of"), dsr_kernels.backend("gpu"):
         pass
+
+
+def test_an_error_of_a_triton_launcher_names_the_op():
+    def broken(tensor):
+        raise RuntimeError("an illegal memory access was encountered")
+
+    with pytest.raises(RuntimeError, match="^apply_mask_: an illegal memory access"):
+        dispatch._naming("apply_mask_", broken)(torch.zeros(1))
+    assert dispatch._naming("apply_mask_", torch.neg)(torch.ones(1)).item() == -1

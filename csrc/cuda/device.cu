@@ -44,6 +44,12 @@ bool waits_for_every_launch() {
   return value != nullptr && std::strcmp(value, "1") == 0;
 }
 
+bool is_captured(cudaStream_t stream) {
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  return cudaStreamIsCapturing(stream, &status) == cudaSuccess &&
+         status != cudaStreamCaptureStatusNone;
+}
+
 thread_local const char* last_op = "";  // the op of the last launch that went well
 
 }  // namespace
@@ -51,7 +57,9 @@ thread_local const char* last_op = "";  // the op of the last launch that went w
 void check_launch(const char* op, cudaStream_t stream) {
   cudaError_t error = cudaGetLastError();
   const bool refused = error != cudaSuccess;
-  if (!refused && waits_for_every_launch()) error = cudaStreamSynchronize(stream);
+  if (!refused && waits_for_every_launch() && !is_captured(stream)) {
+    error = cudaStreamSynchronize(stream);
+  }
   if (error == cudaSuccess) {
     last_op = op;
     return;

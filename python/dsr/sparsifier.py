@@ -235,6 +235,7 @@ class Sparsifier:
             due = self.method.due(self.step + 1, self.total_steps)
             if rules.dense_gradient == "always" or due:
                 return
+        self._follow_device()
         self._storage.mask_gradients()
 
     def _before_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:

@@ -5,8 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
 ILLEGAL = "CUDA error: an illegal memory access was encountered"
 
@@ -38,9 +36,15 @@ def test_waiting_for_every_launch_names_the_op_that_failed(device):
     assert planted("cuda", sync="1")["planted"] == f"RuntimeError: apply_mask_: {ILLEGAL}"
 
 
-@pytest.mark.parametrize("sync", ["0", "1"])
-def test_a_triton_kernels_error_surfaces(sync, device):
-    """As torch's or Triton's exception, which names no op."""
-    raised = planted("triton", sync)
+def test_a_triton_kernels_error_comes_with_a_later_op_or_wait(device):
+    raised = planted("triton", sync="0")
+    assert raised["planted"] == "nothing"
     assert "an illegal memory access" in raised["later"]
+    assert raised["later"].startswith("RuntimeError: reset_state_: ")
     assert "an illegal memory access" in raised["wait"]
+
+
+def test_waiting_for_every_triton_launch_names_the_op_that_failed(device):
+    raised = planted("triton", sync="1")["planted"]
+    assert raised.startswith("RuntimeError: apply_mask_: ")
+    assert "an illegal memory access" in raised

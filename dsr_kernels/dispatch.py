@@ -169,7 +169,7 @@ def register(
     outputs: Callable[..., Any],
     mutates: Callable[..., Sequence[Tensor]],
     prefers: Callable[..., Sequence[str]] | None = None,
-) -> None:
+) -> Callable[..., Any]:
     """Give ``torch.ops.dsr_kernels.<op>`` its implementation and its fake.
 
     Args:
@@ -180,8 +180,11 @@ def register(
             counters are then bumped (torch does this for its own ops only).
         prefers: takes the op's arguments and returns backends, best first; default: an order by
             device.
+
+    Returns:
+        The implementation.
     """
-    schema = _schema(op)
+    schema = schema_of(op)
     _outputs[op] = outputs
     _library.define(op + schema.signature)
 
@@ -189,12 +192,13 @@ def register(
         changed = mutates(*args)
         device = _device_of(args)
         name = choose_backend(schema, device, prefers and prefers(*args))
-        result = _launcher(schema, name)(*args)
+        result = launcher(schema, name)(*args)
         increment_version(changed)
         return result
 
     _library.impl(op, run, "CompositeExplicitAutograd")
     torch.library.register_fake(f"dsr_kernels::{op}", outputs)
+    return run
 
 
 def run_part(op: str, *args: Any) -> Any:
@@ -202,40 +206,41 @@ def run_part(op: str, *args: Any) -> Any:
 
     Meant for tensors that the other op has made; no version counter moves.
     """
-    schema, device = _schema(op), _device_of(args)
+    schema, device = schema_of(op), _device_of(args)
     name = forced_backend()
     if name is None or unavailable(schema, name, device):
         name = _first_available(schema, device)
-    return _launcher(schema, name)(*args)
+    return launcher(schema, name)(*args)
 
 
-def _schema(op: str) -> OpSchema:
+def schema_of(op: str) -> OpSchema:
     return OPS.get(op) or GRADIENTS[op]
 
 
-def _launcher(schema: OpSchema, name: str) -> Callable[..., Any]:
+def launcher(schema: OpSchema, name: str) -> Callable[..., Any]:
+    """The function that runs an op in a backend which is known to be available."""
     return _launchers.get((schema.name, name)) or _load(schema, name)
 
 
 def _load(schema: OpSchema, name: str) -> Callable[..., Any]:
     """Import the launcher of one op in one backend on its first call."""
     if name in ("cpu", "cuda"):
-        launcher = extension.launcher(schema.stem, name, _outputs[schema.name])
+        found = extension.launcher(schema.stem, name, _outputs[schema.name])
     else:
         module = importlib.import_module(f"dsr_kernels.{_FOLDERS[name]}.{schema.stem}")
-        launcher = getattr(module, schema.name)
+        found = getattr(module, schema.name)
         if name == "triton":
-            launcher = _naming(schema.name, launcher)
-    _launchers[schema.name, name] = launcher
-    return launcher
+            found = _naming(schema.name, found)
+    _launchers[schema.name, name] = found
+    return found
 
 
-def _naming(op: str, launcher: Callable[..., Any]) -> Callable[..., Any]:
+def _naming(op: str, run_kernel: Callable[..., Any]) -> Callable[..., Any]:
     """A Triton launcher whose errors name the op, as those of the native modules do."""
 
     def run(*args: Any) -> Any:
         try:
-            result = launcher(*args)
+            result = run_kernel(*args)
             if extension.waits_for_every_launch():
                 extension.wait(_device_of(args))
         except RuntimeError as error:

@@ -101,6 +101,20 @@ def launcher(stem: str, name: str, outputs: Callable[..., Any]) -> Callable[...,
     return on_cpu if name == "cpu" else on_cuda
 
 
+def masked_copy(source: Tensor, words: Tensor, units: Sequence[int], target: Tensor) -> Tensor:
+    """A dense tensor of one layer on the CPU, +0.0 where inactive, in one pass. Returns ``target``.
+
+    Args:
+        source: its elements as they lie in memory; of a dtype in ``DTYPE_CODES``.
+        words, units: the layer's mask.
+        target: of the same strides, or ``source`` itself.
+    """
+    native: Any = module("cpu")
+    threads = torch.get_num_threads()
+    native.masked_copy(_buffer(source), _buffer(words), units, _buffer(target), threads)
+    return target
+
+
 def _as_tuple(results: Any) -> Sequence[Any]:
     if results is None:
         return ()

@@ -9,8 +9,11 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor
 
-from dsr_kernels.dispatch import register
+from dsr_kernels.dispatch import forced_backend, launcher, register, schema_of
 from dsr_kernels.routes import choose_route, preferred
+
+Call = Callable[..., Any]
+_PLAIN = (Tensor, torch.nn.Parameter)
 
 
 def register_product(
@@ -19,7 +22,7 @@ def register_product(
     outputs: Callable[..., Tensor],
     units_at: int,
     rows: Callable[..., int] | None = None,
-) -> None:
+) -> Call:
     """Register a product, or a gradient of it, as :func:`dsr_kernels.dispatch.register` does.
 
     Args:
@@ -30,6 +33,9 @@ def register_product(
         units_at: which argument is the layer's (outer, unit_size, inner).
         rows: takes the op's arguments and returns the rows of the input; default: all sizes of
             the first argument but the last.
+
+    Returns:
+        Its implementation, as :func:`gradient` and :func:`differentiable` take it.
     """
 
     def prefers(*args: Any) -> Sequence[str]:
@@ -43,9 +49,86 @@ def register_product(
         )
         return preferred(route)
 
-    register(op, outputs=outputs, mutates=_nothing, prefers=prefers)
+    run = register(op, outputs=outputs, mutates=_nothing, prefers=prefers)
     if op != product:
         refuse_double_backward(product, op)
+
+    schema = schema_of(op)
+
+    def direct(*args: Any) -> Any:
+        # On a CPU there is nothing to choose.
+        if args[0].is_cpu and forced_backend() is None:
+            return launcher(schema, "library")(*args)
+        return run(*args)
+
+    return direct
+
+
+def gradient(op: str, run: Call) -> Call:
+    """A function of a gradient op's arguments: the op, or ``run`` where that is as good.
+
+    torch's dispatcher costs ten times what the choice of a backend does.
+    """
+    through_torch = getattr(torch.ops.dsr_kernels, op).default
+
+    def call(*args: Any) -> Any:
+        # With create_graph the op is needed: it refuses to be differentiated.
+        if torch.is_grad_enabled() or not is_plain(args):
+            return through_torch(*args)
+        return run(*args)
+
+    return call
+
+
+def differentiable(
+    op: str, run: Call, setup_context: Callable[..., None], backward: Callable[..., Any]
+) -> Call:
+    """Tie a product to autograd. Returns a function of its arguments, as :func:`gradient` does.
+
+    Args:
+        op: the product.
+        run: its implementation.
+        setup_context, backward: as ``torch.library.register_autograd`` takes them.
+    """
+    torch.library.register_autograd(f"dsr_kernels::{op}", backward, setup_context=setup_context)
+    through_torch = getattr(torch.ops.dsr_kernels, op).default
+
+    def forward(ctx: Any, *args: Any) -> Any:
+        output = run(*args)
+        setup_context(ctx, args, output)
+        return output
+
+    members = {"forward": staticmethod(forward), "backward": staticmethod(backward)}
+    eager: Any = type(op, (torch.autograd.Function,), members)
+
+    def call(*args: Any) -> Any:
+        if not is_plain(args):
+            return through_torch(*args)
+        if torch.is_grad_enabled() and any(isinstance(t, Tensor) and t.requires_grad for t in args):
+            return eager.apply(*args)
+        return run(*args)
+
+    return call
+
+
+def is_plain(args: Sequence[Any]) -> bool:
+    """Whether nothing but autograd would notice that torch's dispatcher is passed by.
+
+    That is so for ordinary tensors on a CPU or a CUDA device, outside of tracing, of torch.func
+    and of every mode.
+    """
+    if (
+        torch.compiler.is_compiling()
+        or torch._C._len_torch_dispatch_stack()
+        or torch._C._are_functorch_transforms_active()
+        or torch._C._is_torch_function_mode_enabled()
+        or torch.jit.is_tracing()
+    ):
+        return False
+    for arg in args:
+        if isinstance(arg, Tensor) and not (type(arg) in _PLAIN and (arg.is_cpu or arg.is_cuda)):
+            return False
+    return True
 
 
 def as_rows(tensor: Tensor) -> Tensor:

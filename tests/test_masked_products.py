@@ -168,7 +168,7 @@ def copies(function, x, weight):
 
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last], ids=str)
-def test_nothing_is_copied_but_the_weight_that_is_masked(order, masked, device):
+def test_nothing_is_copied(order, masked, device):
     case = Case((4, 8, 6, 6), (16, 8, 3, 3), order=order).to(device)
     x = case.x.contiguous(memory_format=order).requires_grad_()
     weight = case.dense.requires_grad_()
@@ -176,5 +176,4 @@ def test_nothing_is_copied_but_the_weight_that_is_masked(order, masked, device):
     ours = copies(
         lambda x, w: masked_conv2d(x, w, case.mask, padding=1, weight_is_masked=masked), x, weight
     )
-    more = [] if masked else [list(weight.shape)] * 4  # a clone in forward, one in backward
-    assert sorted(ours) == sorted(theirs + more)
+    assert sorted(ours) == sorted(theirs)  # the C++ kernel masks while it copies the weight

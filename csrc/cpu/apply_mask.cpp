@@ -1,4 +1,4 @@
-// apply_mask_ on the CPU: +0.0 to every element of an inactive unit.
+// apply_mask_ on the CPU: +0.0 to every element of an inactive unit, in place or in a copy.
 //
 // Moves: one bit a unit, and at most each element once in and once out. Works on raw bits, so that
 // NaN and inf become +0.0 as well. Every element is written by one thread: any thread count gives
@@ -22,9 +22,10 @@ constexpr int64_t kChunkElements = 1 << 15;
 constexpr int64_t kMinElementsPerThread = 1 << 16;
 
 // Rows [begin, end) of one tensor. A row is a mask word where units are elements, a unit where
-// they are contiguous, and otherwise one outer index.
+// they are contiguous, and otherwise one outer index. In place where source and target are one.
 struct Chunk {
-  const Buffer* tensor;
+  const Buffer* source;
+  const Buffer* target;
   LayerShape shape;
   const uint32_t* words;
   int64_t begin;
@@ -33,63 +34,76 @@ struct Chunk {
 
 // The words [begin, end), each with 32 elements of its own.
 template <typename T>
-inline __attribute__((always_inline)) void mask_words(T* data, const uint32_t* words, int64_t begin,
-                                                      int64_t end) {
+inline __attribute__((always_inline)) void mask_words(const T* from, T* to, const uint32_t* words,
+                                                      int64_t begin, int64_t end) {
   // A lookup of bit values, not a shift by j: baseline x86-64 has no variable vector shift.
   static constexpr T kBit[16] = {0x1,   0x2,   0x4,   0x8,   0x10,   0x20,   0x40,   0x80,
                                  0x100, 0x200, 0x400, 0x800, 0x1000, 0x2000, 0x4000, 0x8000};
   for (int64_t w = begin; w < end; ++w) {
-    if (words[w] == kAllActive) continue;
+    if (words[w] == kAllActive && from == to) continue;
     for (int half = 0; half < 2; ++half) {
       const T bits = static_cast<T>((words[w] >> (16 * half)) & 0xFFFFu);
-      T* out = data + w * kWordBits + 16 * half;
+      const T* in = from + w * kWordBits + 16 * half;
+      T* out = to + w * kWordBits + 16 * half;
 #pragma omp simd
-      for (int j = 0; j < 16; ++j) out[j] = (bits & kBit[j]) == kBit[j] ? out[j] : T{0};
+      for (int j = 0; j < 16; ++j) {
+        const T value = in[j];  // read whether or not it is kept, or the loop would branch
+        out[j] = (bits & kBit[j]) == kBit[j] ? value : T{0};
+      }
     }
   }
 }
 
-DSR_CLONES void mask_whole_words(uint16_t* data, const uint32_t* words, int64_t begin,
-                                 int64_t end) {
-  mask_words(data, words, begin, end);
+DSR_CLONES void mask_whole_words(const uint16_t* from, uint16_t* to, const uint32_t* words,
+                                 int64_t begin, int64_t end) {
+  mask_words(from, to, words, begin, end);
 }
 
-DSR_CLONES void mask_whole_words(uint32_t* data, const uint32_t* words, int64_t begin,
-                                 int64_t end) {
-  mask_words(data, words, begin, end);
+DSR_CLONES void mask_whole_words(const uint32_t* from, uint32_t* to, const uint32_t* words,
+                                 int64_t begin, int64_t end) {
+  mask_words(from, to, words, begin, end);
 }
 
-DSR_CLONES void mask_whole_words(uint64_t* data, const uint32_t* words, int64_t begin,
-                                 int64_t end) {
-  mask_words(data, words, begin, end);
+DSR_CLONES void mask_whole_words(const uint64_t* from, uint64_t* to, const uint32_t* words,
+                                 int64_t begin, int64_t end) {
+  mask_words(from, to, words, begin, end);
 }
 
 template <typename T>
-void mask_elements(const Chunk& chunk, T* data) {
+void keep(const T* from, T* to, int64_t count) {
+  if (from != to) std::copy_n(from, count, to);
+}
+
+template <typename T>
+void mask_elements(const Chunk& chunk, const T* from, T* to) {
   const int64_t units = chunk.shape.units();
   const int64_t whole = std::min(chunk.end, units / kWordBits);
-  mask_whole_words(data, chunk.words, chunk.begin, whole);
+  mask_whole_words(from, to, chunk.words, chunk.begin, whole);
   for (int64_t unit = whole * kWordBits; whole < chunk.end && unit < units; ++unit) {
-    if (!is_active(chunk.words, unit)) data[unit] = 0;
+    to[unit] = is_active(chunk.words, unit) ? from[unit] : T{0};
   }
 }
 
 template <typename T>
-void mask_contiguous_units(const Chunk& chunk, T* data) {
+void mask_contiguous_units(const Chunk& chunk, const T* from, T* to) {
   const int64_t unit_size = chunk.shape.unit_size;
   for (int64_t unit = chunk.begin; unit < chunk.end; ++unit) {
-    if (!is_active(chunk.words, unit)) std::fill_n(data + unit * unit_size, unit_size, T{0});
+    if (is_active(chunk.words, unit)) {
+      keep(from + unit * unit_size, to + unit * unit_size, unit_size);
+    } else {
+      std::fill_n(to + unit * unit_size, unit_size, T{0});
+    }
   }
 }
 
 template <typename T>
-void mask_strided_units(const Chunk& chunk, T* data) {
+void mask_strided_units(const Chunk& chunk, const T* from, T* to) {
   const int64_t inner = chunk.shape.inner;
   for (int64_t o = chunk.begin; o < chunk.end; ++o) {
     for (int64_t u = 0; u < chunk.shape.unit_size; ++u) {
-      T* row = data + (o * chunk.shape.unit_size + u) * inner;
+      const int64_t row = (o * chunk.shape.unit_size + u) * inner;
       for (int64_t i = 0; i < inner; ++i) {
-        row[i] = is_active(chunk.words, o * inner + i) ? row[i] : T{0};
+        to[row + i] = is_active(chunk.words, o * inner + i) ? from[row + i] : T{0};
       }
     }
   }
@@ -97,24 +111,44 @@ void mask_strided_units(const Chunk& chunk, T* data) {
 
 template <typename T>
 void mask_chunk(const Chunk& chunk) {
-  T* data = chunk.tensor->as<T>();
+  const T* from = chunk.source->as<const T>();
+  T* to = chunk.target->as<T>();
   if (chunk.shape.unit_size == 1) {
-    mask_elements(chunk, data);
+    mask_elements(chunk, from, to);
   } else if (chunk.shape.inner == 1) {
-    mask_contiguous_units(chunk, data);
+    mask_contiguous_units(chunk, from, to);
   } else {
-    mask_strided_units(chunk, data);
+    mask_strided_units(chunk, from, to);
   }
 }
 
-void add_chunks(const Buffer& tensor, const LayerShape& shape, const uint32_t* words,
-                std::vector<Chunk>& chunks) {
+void add_chunks(const Buffer& source, const Buffer& target, const LayerShape& shape,
+                const uint32_t* words, std::vector<Chunk>& chunks) {
+  element_bytes(target.dtype);  // refuses an unknown dtype before anything is written
   const bool by_word = shape.unit_size == 1;
   const int64_t rows = by_word ? words_for(shape.units()) : shape.outer;
   const int64_t row_elements = by_word ? kWordBits : shape.unit_size * shape.inner;
   const int64_t step = std::max<int64_t>(1, kChunkElements / row_elements);
   for (int64_t begin = 0; begin < rows; begin += step) {
-    chunks.push_back({&tensor, shape, words, begin, std::min(rows, begin + step)});
+    chunks.push_back({&source, &target, shape, words, begin, std::min(rows, begin + step)});
+  }
+}
+
+void mask_chunks(const std::vector<Chunk>& chunks, int64_t elements, int threads) {
+  const int team = team_size(elements, kMinElementsPerThread, threads);
+  const int64_t count = static_cast<int64_t>(chunks.size());
+#pragma omp parallel for schedule(static) num_threads(team) if (team > 1)
+  for (int64_t c = 0; c < count; ++c) {
+    switch (element_bytes(chunks[c].target->dtype)) {
+      case 2:
+        mask_chunk<uint16_t>(chunks[c]);
+        break;
+      case 4:
+        mask_chunk<uint32_t>(chunks[c]);
+        break;
+      default:
+        mask_chunk<uint64_t>(chunks[c]);
+    }
   }
 }
 
@@ -126,26 +160,18 @@ void apply_mask(const std::vector<Buffer>& tensors, const std::vector<int64_t>& 
   int64_t elements = 0;
   for (size_t t = 0; t < tensors.size(); ++t) {
     const LayerShape shape = read_layer(table.as<int64_t>(), layers[t]);
-    element_bytes(tensors[t].dtype);  // refuses an unknown dtype before anything is written
-    add_chunks(tensors[t], shape, words.as<uint32_t>() + shape.word_offset, chunks);
+    add_chunks(tensors[t], tensors[t], shape, words.as<uint32_t>() + shape.word_offset, chunks);
     elements += tensors[t].size;
   }
-  const int64_t useful = std::max<int64_t>(1, elements / kMinElementsPerThread);
-  const int team = static_cast<int>(std::min<int64_t>(std::max(threads, 1), useful));
-  const int64_t count = static_cast<int64_t>(chunks.size());
-#pragma omp parallel for schedule(static) num_threads(team) if (team > 1)
-  for (int64_t c = 0; c < count; ++c) {
-    switch (element_bytes(chunks[c].tensor->dtype)) {
-      case 2:
-        mask_chunk<uint16_t>(chunks[c]);
-        break;
-      case 4:
-        mask_chunk<uint32_t>(chunks[c]);
-        break;
-      default:
-        mask_chunk<uint64_t>(chunks[c]);
-    }
-  }
+  mask_chunks(chunks, elements, threads);
+}
+
+void masked_copy(const Buffer& source, const Buffer& words, const std::vector<int64_t>& units,
+                 const Buffer& target, int threads) {
+  std::vector<Chunk> chunks;
+  const LayerShape shape{units.at(0), units.at(1), units.at(2), 0, 0};
+  add_chunks(source, target, shape, words.as<uint32_t>(), chunks);
+  mask_chunks(chunks, source.size, threads);
 }
 
 }  // namespace dsr::cpu

@@ -8,19 +8,31 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from dsr_kernels import extension
 from dsr_kernels.dispatch import run_part
 from dsr_kernels.layout import LayerShape, SparseLayout
 
 
 def mask_(tensor: Tensor, words: Tensor, units: Sequence[int]) -> Tensor:
     """+0.0 at the inactive units of a dense tensor, in place. Returns the tensor."""
+    if _is_native(tensor):
+        return extension.masked_copy(tensor, words, units, tensor)
     run_part("apply_mask_", [tensor], [0], words, _table(tuple(units), words.device))
     return tensor
 
 
 def masked_weight(weight: Tensor, words: Tensor, units: Sequence[int], is_masked: bool) -> Tensor:
     """The weight with zeros where it is inactive: itself if the caller says that it is so."""
-    return weight if is_masked else mask_(weight.clone(), words, units)
+    if is_masked:
+        return weight
+    if _is_native(weight):
+        return extension.masked_copy(weight, words, units, torch.empty_like(weight))
+    return mask_(weight.clone(), words, units)
+
+
+def _is_native(tensor: Tensor) -> bool:
+    """Whether one pass of the C++ module copies and masks, or masks in place."""
+    return tensor.device.type == "cpu" and not isinstance(extension.module("cpu"), str)
 
 
 @lru_cache(maxsize=1024)

@@ -24,7 +24,7 @@ from dsr_kernels.product_checks import (
     check_operand,
     check_weight,
 )
-from dsr_kernels.products import register_product
+from dsr_kernels.products import differentiable, gradient, register_product
 
 OP = "masked_conv2d"
 
@@ -90,7 +90,7 @@ def masked_conv2d(
     batched = x if x.dim() == 4 else x.unsqueeze(0)
     padded, place = geometry(batched, weight, stride, padding, dilation, groups)
     shape = mask.layout.layers[layer]
-    result: Tensor = torch.ops.dsr_kernels.masked_conv2d(
+    result: Tensor = _product(
         padded,
         weight,
         mask.layer_words(layer),
@@ -167,7 +167,7 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     x, weight, words = ctx.saved_tensors
     grad_x = grad_weight = grad_bias = None
     if ctx.needs_input_grad[0]:
-        grad_x = torch.ops.dsr_kernels.masked_conv2d_grad_input(
+        grad_x = _input_gradient(
             grad,
             weight,
             words,
@@ -179,7 +179,7 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
             ctx.structure,
         )
     if ctx.needs_input_grad[1]:
-        grad_weight = torch.ops.dsr_kernels.masked_conv2d_grad_weight(
+        grad_weight = _weight_gradient(
             grad, x, words, ctx.units, ctx.size, ctx.strides, *ctx.place, ctx.structure
         )
     if ctx.needs_input_grad[3]:
@@ -191,7 +191,12 @@ def _rows(first: Tensor, *rest: Any) -> int:
     return first.numel() // max(first.shape[1], 1)
 
 
-register_product(OP, OP, _forward, units_at=4, rows=_rows)
-register_product(OP, f"{OP}_grad_input", _grad_input, units_at=3, rows=_rows)
-register_product(OP, f"{OP}_grad_weight", _grad_weight, units_at=3, rows=_rows)
-torch.library.register_autograd(f"dsr_kernels::{OP}", _backward, setup_context=_setup_context)
+def _gradient(op: str, outputs: Any) -> Any:
+    return gradient(op, register_product(OP, op, outputs, units_at=3, rows=_rows))
+
+
+_input_gradient = _gradient(f"{OP}_grad_input", _grad_input)
+_weight_gradient = _gradient(f"{OP}_grad_weight", _grad_weight)
+_product = differentiable(
+    OP, register_product(OP, OP, _forward, units_at=4, rows=_rows), _setup_context, _backward
+)

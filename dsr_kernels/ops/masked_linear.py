@@ -17,7 +17,7 @@ from dsr_kernels.product_checks import (
     check_operand,
     check_weight,
 )
-from dsr_kernels.products import as_rows, register_product
+from dsr_kernels.products import as_rows, differentiable, gradient, register_product
 
 OP = "masked_linear"
 
@@ -69,9 +69,7 @@ def masked_linear(
     shape = mask.layout.layers[layer]
     units = [shape.outer, shape.unit_size, shape.inner]
     words = mask.layer_words(layer)
-    result: Tensor = torch.ops.dsr_kernels.masked_linear(
-        x, weight, words, bias, units, weight_is_masked, structure
-    )
+    result: Tensor = _product(x, weight, words, bias, units, weight_is_masked, structure)
     return result
 
 
@@ -134,19 +132,22 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     x, weight, words = ctx.saved_tensors
     grad_x = grad_weight = grad_bias = None
     if ctx.needs_input_grad[0]:
-        grad_x = torch.ops.dsr_kernels.masked_linear_grad_input(
+        grad_x = _input_gradient(
             grad, weight, words, ctx.units, ctx.weight_is_masked, ctx.structure
         )
     if ctx.needs_input_grad[1]:
-        grad_weight = torch.ops.dsr_kernels.masked_linear_grad_weight(
-            grad, x, words, ctx.units, ctx.strides, ctx.structure
-        )
+        grad_weight = _weight_gradient(grad, x, words, ctx.units, ctx.strides, ctx.structure)
     if ctx.needs_input_grad[3]:
         grad_bias = as_rows(grad).sum(0)
     return grad_x, grad_weight, None, grad_bias, None, None, None
 
 
-register_product(OP, OP, _forward, units_at=4)
-register_product(OP, f"{OP}_grad_input", _grad_input, units_at=3)
-register_product(OP, f"{OP}_grad_weight", _grad_weight, units_at=3)
-torch.library.register_autograd(f"dsr_kernels::{OP}", _backward, setup_context=_setup_context)
+def _gradient(op: str, outputs: Any) -> Any:
+    return gradient(op, register_product(OP, op, outputs, units_at=3))
+
+
+_input_gradient = _gradient(f"{OP}_grad_input", _grad_input)
+_weight_gradient = _gradient(f"{OP}_grad_weight", _grad_weight)
+_product = differentiable(
+    OP, register_product(OP, OP, _forward, units_at=4), _setup_context, _backward
+)

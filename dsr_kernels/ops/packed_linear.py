@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from dsr_kernels.dispatch import register
@@ -17,7 +16,7 @@ from dsr_kernels.product_checks import (
     check_operand,
     check_packed,
 )
-from dsr_kernels.products import as_rows, refuse_double_backward
+from dsr_kernels.products import as_rows, differentiable, gradient, refuse_double_backward
 
 OP = "packed_linear"
 
@@ -70,9 +69,7 @@ def packed_linear(
         )
     check_bias(bias, outs, x)
     units = [shape.outer, shape.unit_size, shape.inner]
-    result: Tensor = torch.ops.dsr_kernels.packed_linear(
-        x, values, ranks, mask.layer_words(layer), bias, units, outs
-    )
+    result: Tensor = _product(x, values, ranks, mask.layer_words(layer), bias, units, outs)
     return result
 
 
@@ -113,13 +110,9 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     x, values, ranks, words = ctx.saved_tensors
     grad_x = grad_values = grad_bias = None
     if ctx.needs_input_grad[0]:
-        grad_x = torch.ops.dsr_kernels.packed_linear_grad_input(
-            grad, values, ranks, words, ctx.units, ctx.ins
-        )
+        grad_x = _input_gradient(grad, values, ranks, words, ctx.units, ctx.ins)
     if ctx.needs_input_grad[1]:
-        grad_values = torch.ops.dsr_kernels.packed_linear_grad_values(
-            grad, x, words, ctx.units, ctx.active
-        )
+        grad_values = _values_gradient(grad, x, words, ctx.units, ctx.active)
     if ctx.needs_input_grad[4]:
         grad_bias = as_rows(grad).sum(0)
     return grad_x, grad_values, None, None, grad_bias, None, None
@@ -133,9 +126,17 @@ def _prefers(*args: Any) -> Sequence[str]:
     return ("library",)
 
 
-register(OP, outputs=_forward, mutates=_mutates, prefers=_prefers)
-register(f"{OP}_grad_input", outputs=_grad_input, mutates=_mutates, prefers=_prefers)
-register(f"{OP}_grad_values", outputs=_grad_values, mutates=_mutates, prefers=_prefers)
-torch.library.register_autograd(f"dsr_kernels::{OP}", _backward, setup_context=_setup_context)
-for _op in (f"{OP}_grad_input", f"{OP}_grad_values"):
-    refuse_double_backward(OP, _op)
+def _gradient(op: str, outputs: Any) -> Any:
+    run = register(op, outputs=outputs, mutates=_mutates, prefers=_prefers)
+    refuse_double_backward(OP, op)
+    return gradient(op, run)
+
+
+_input_gradient = _gradient(f"{OP}_grad_input", _grad_input)
+_values_gradient = _gradient(f"{OP}_grad_values", _grad_values)
+_product = differentiable(
+    OP,
+    register(OP, outputs=_forward, mutates=_mutates, prefers=_prefers),
+    _setup_context,
+    _backward,
+)

@@ -20,6 +20,7 @@ from torch.autograd.graph import increment_version
 from dsr_kernels import extension, routes
 from dsr_kernels.backend_table import FASTER
 from dsr_kernels.schema import BACKENDS, GRADIENTS, OPS, OpSchema
+from dsr_kernels.workspace import note_changes
 
 _PREFERRED = {
     "cpu": ("cpu", "library", "reference"),
@@ -194,6 +195,7 @@ def register(
         name = choose_backend(schema, device, prefers and prefers(*args))
         result = launcher(schema, name)(*args)
         increment_version(changed)
+        note_changes(changed)
         return result
 
     _library.impl(op, run, "CompositeExplicitAutograd")

@@ -6,13 +6,14 @@ found. That block also sets its counter back to 0, which spares every call a lau
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 
 import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 _counters: MutableMapping[Tensor, dict[tuple[str, int], Tensor]] = WeakTensorKeyDictionary()
+_changed_by_graphs: MutableMapping[Tensor, bool] = WeakTensorKeyDictionary()
 
 
 def counters(owner: Tensor, name: str, size: int) -> Tensor:
@@ -34,13 +35,30 @@ def counters(owner: Tensor, name: str, size: int) -> Tensor:
     return kept[name, size]
 
 
+def is_capturing(device: torch.device) -> bool:
+    """Whether a CUDA graph is being captured on the current stream."""
+    return device.type == "cuda" and torch.cuda.is_current_stream_capturing()
+
+
+def note_changes(tensors: Sequence[Tensor]) -> None:
+    """Remember what a graph that is being captured will change unseen, each time it is replayed."""
+    for tensor in tensors:
+        if is_capturing(tensor.device):
+            _changed_by_graphs[tensor] = True
+
+
+def is_changed_by_a_graph(tensor: Tensor) -> bool:
+    """Whether an op of this package that changes the tensor was ever captured."""
+    return tensor in _changed_by_graphs
+
+
 def refuse_capture(device: torch.device) -> None:
     """Raise while a CUDA graph is captured: what is made on a first call has to be there by then.
 
     Raises:
         RuntimeError: the current stream of ``device`` is being captured.
     """
-    if device.type == "cuda" and torch.cuda.is_current_stream_capturing():
+    if is_capturing(device):
         raise RuntimeError(
             "this op allocates tables on its first call with a mask: call it once before "
             "capturing a CUDA graph"

@@ -1,22 +1,27 @@
-"""Which tiles of a weight have an active one: found from the mask words, at every call anew.
+"""Which tiles of a weight have an active one: found from the mask words when they have changed.
 
-A mask moves during training, also inside a CUDA graph, and reading it costs one bit a weight. So
-nothing about it is kept. All of it stays on the device: lists have room for every tile.
+The version counter of the words says whether they have: every op that moves a mask raises it. What
+is found is kept with the words and freed with them. The replay of a CUDA graph raises no counter,
+so a graph that is captured looks at the mask itself, and so does every call once a graph was
+captured that moves it. All of it stays on the device: lists have room for every tile.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from dsr_kernels.triton_kernels.product_tuning import offset_type
 from dsr_kernels.triton_kernels.weight_tiles import active_tile
+from dsr_kernels.workspace import is_capturing, is_changed_by_a_graph
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,10 @@ class Lists:
         return self.steps, self.counts, self.out_order, self.in_order
 
 
+# By a mask's words, then by layer, weight, tiles and stream: the version they were found at.
+_kept: MutableMapping[Tensor, dict[Any, tuple[int, Lists]]] = WeakTensorKeyDictionary()
+
+
 def lists_of(
     weight: Tensor, words: Tensor, units: Sequence[int], structure: str, block: tuple[int, int]
 ) -> Lists:
@@ -61,11 +70,35 @@ def lists_of(
     """
     if structure == "unstructured":
         return Lists(False, False, *[words] * 5)
+    owner = words._base
+    # Compiled code makes tensors of the words that are views of none and count by themselves.
+    if owner is None or owner.is_inference() or _moves_unseen(owner):
+        return _find(weight, words, units, structure, block)
+    # By stream: another one would not wait for the kernels that write the lists.
+    stream = torch.cuda.current_stream(words.device).cuda_stream if words.is_cuda else 0
+    shape = (*weight.shape, *weight.stride(), *units, *block)
+    key = (words.storage_offset(), shape, structure, stream)
+    kept = _kept.get(owner)
+    if kept is None:
+        kept = _kept[owner] = {}
+    version, lists = kept.get(key, (-1, None))
+    if lists is None or version != owner._version:
+        version, lists = owner._version, _find(weight, words, units, structure, block)
+        kept[key] = version, lists
+    return lists
+
+
+def _moves_unseen(owner: Tensor) -> bool:
+    return is_capturing(owner.device) or is_changed_by_a_graph(owner)
+
+
+def _find(
+    weight: Tensor, words: Tensor, units: Sequence[int], structure: str, block: tuple[int, int]
+) -> Lists:
     ordered = structure == "channels"
-    orders = (words, words)
-    if ordered:
-        orders = _orders(weight, words, units, block)
     occupied = torch.empty(_blocks(weight, block), dtype=torch.int32, device=words.device)
+    # The stand-in for orders must not be the words: what is kept with them would keep them.
+    orders = _orders(weight, words, units, block) if ordered else (occupied, occupied)
     _launch(weight, words, units, block, occupied, orders, ordered=ordered, lines=False)
     steps = torch.argsort(occupied, dim=1, descending=True, stable=True).int()
     counts = occupied.sum(1, dtype=torch.int32)

@@ -35,6 +35,7 @@ def test_wide_offsets_give_the_same_bits(x, weight, units, structure, monkeypatc
     for offsets in (tl.int32, tl.int64):
         for module in (linear, conv, tile_lists):
             monkeypatch.setattr(module, "offset_type", lambda units, kind=offsets: kind)
+        tile_lists._kept.clear()
         inputs = [case.x.clone().requires_grad_(), case.weight.clone().requires_grad_()]
         with dsr_kernels.backend("triton"):
             output = function(*inputs, case.mask, structure=structure)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
@@ -20,8 +19,7 @@ def register_product(
     product: str,
     op: str,
     outputs: Callable[..., Tensor],
-    units_at: int,
-    rows: Callable[..., int] | None = None,
+    sizes: Callable[..., tuple[int, Sequence[int], int]],
 ) -> Call:
     """Register a product, or a gradient of it, as :func:`dsr_kernels.dispatch.register` does.
 
@@ -30,19 +28,22 @@ def register_product(
         op: the product itself, or the op of one of its gradients, which then refuses to be
             differentiated.
         outputs: takes the op's arguments and returns its output, uninitialised.
-        units_at: which argument is the layer's (outer, unit_size, inner).
-        rows: takes the op's arguments and returns the rows of the input; default: all sizes of
-            the first argument but the last.
+        sizes: takes the op's arguments and returns rows, weight and stride as
+            :func:`dsr_kernels.routes.choose_route` takes them.
 
     Returns:
         Its implementation, as :func:`gradient` and :func:`differentiable` take it.
     """
+    part = "forward" if op == product else "backward"
 
     def prefers(*args: Any) -> Sequence[str]:
+        rows, weight, stride = sizes(*args)
         route = choose_route(
             product,
-            rows=_rows(*args) if rows is None else rows(*args),
-            elements=math.prod(args[units_at]),
+            rows=rows,
+            weight=weight,
+            stride=stride,
+            part=part,
             dtype=args[0].dtype,
             structure=args[-1],
             device=args[0].device,
@@ -52,7 +53,6 @@ def register_product(
     run = register(op, outputs=outputs, mutates=_nothing, prefers=prefers)
     if op != product:
         refuse_double_backward(product, op)
-
     schema = schema_of(op)
 
     def direct(*args: Any) -> Any:
@@ -134,10 +134,6 @@ def is_plain(args: Sequence[Any]) -> bool:
 def as_rows(tensor: Tensor) -> Tensor:
     """A tensor as a matrix: its leading sizes made one."""
     return tensor.unsqueeze(0) if tensor.dim() == 1 else tensor.flatten(0, -2)
-
-
-def _rows(first: Tensor, *rest: Any) -> int:
-    return first.numel() // max(first.shape[-1], 1)
 
 
 def _nothing(*args: Any) -> Sequence[Tensor]:

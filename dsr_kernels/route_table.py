@@ -11,18 +11,20 @@ class Measured:
 
     Attributes:
         gpu: as ``torch.cuda.get_device_name`` says it.
-        op, dtype, structure: as :func:`dsr_kernels.routes.choose_route` takes them.
-        rows, elements: of the input and of the weight.
+        op, part, dtype, structure: as :func:`dsr_kernels.routes.choose_route` takes them.
+        rows, weight, stride: likewise.
         route: the fastest.
         speedup: the time of pre-masked dense over that of ``route``.
     """
 
     gpu: str
     op: str
+    part: str
     dtype: str
     structure: str
     rows: int
-    elements: int
+    weight: tuple[int, ...]
+    stride: int
     route: str
     speedup: float
 

@@ -5,13 +5,14 @@
 - ``triton``: one kernel a product, which masks the weight's tiles as it loads them.
 - ``triton-tiles``: the same, over the tiles alone that have an active weight.
 
-What was measured decides (``route_table.py``); where nothing was, a rule, and the reason says so.
+What was measured decides (``route_table.py``), forward and backward apart; where nothing was, a
+rule, and the reason says so.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -20,7 +21,8 @@ import torch
 
 from dsr_kernels.route_table import MEASURED, Measured
 
-CONDITIONS = ("rows", "elements", "dtype", "structure", "device")
+CONDITIONS = ("rows", "weight", "stride", "part", "dtype", "structure", "device")
+PARTS = ("forward", "backward")
 STRUCTURES = ("unstructured", "tiles", "channels")
 BACKEND_OF = {"library": "library", "triton": "triton", "triton-tiles": "triton"}
 
@@ -37,7 +39,9 @@ def choose_route(
     op: str,
     *,
     rows: int = 0,
-    elements: int = 0,
+    weight: Sequence[int] = (),
+    stride: int = 1,
+    part: str = "forward",
     dtype: torch.dtype = torch.float32,
     structure: str = "unstructured",
     device: torch.device | str = "cpu",
@@ -48,7 +52,9 @@ def choose_route(
         op: a product, such as "masked_linear".
         rows: of the input: the product of its leading sizes; for a convolution batch times the
             output's height and width.
-        elements: of the weight.
+        weight: its shape: [out, in], or [out, in / groups, height, width].
+        stride: of a convolution; the larger of the two.
+        part: "forward", or "backward" for either gradient.
         dtype: of input and weight.
         structure: what the caller says of the zeros: "unstructured", "tiles" (whole tiles are
             inactive) or "channels" (whole rows and columns of the weight are).
@@ -66,13 +72,14 @@ def choose_route(
     if dtype == torch.float64:
         return Route("library", "the Triton kernels have no float64")
     gpu = _gpu_name(device.index)
-    place = (op, str(dtype).removeprefix("torch."), structure)
-    nearest = _nearest(gpu, place, rows, elements, MEASURED)
+    place = (gpu, op, part, str(dtype).removeprefix("torch."), structure)
+    nearest = _nearest(place, (rows, stride, *weight))
     if nearest is not None:
+        sizes = " x ".join(map(str, nearest.weight))
         return Route(
             nearest.route,
-            f"measured on {gpu} at {nearest.rows} rows and {nearest.elements} weights: "
-            f"{nearest.speedup:.2f} times pre-masked dense",
+            f"{part} measured on {gpu} at {nearest.rows} rows, weight {sizes}, stride "
+            f"{nearest.stride}: {nearest.speedup:.2f} times pre-masked dense",
         )
     if structure == "unstructured":
         return Route(
@@ -95,12 +102,16 @@ def check_conditions(**conditions: Any) -> None:
     unknown = sorted(set(conditions) - set(CONDITIONS))
     if unknown:
         raise ValueError(f"{unknown[0]}: expected a condition of {', '.join(CONDITIONS)}")
-    for name in ("rows", "elements"):
-        value = conditions.get(name, 0)
+    for name, least in (("rows", 0), ("stride", 1)):
+        value = conditions.get(name, least)
         if not isinstance(value, int) or isinstance(value, bool):
             raise TypeError(f"{name}: expected an int, got {value!r}")
-        if value < 0:
-            raise ValueError(f"{name}: expected at least 0, got {value}")
+        if value < least:
+            raise ValueError(f"{name}: expected at least {least}, got {value}")
+    _check_weight(conditions.get("weight", ()))
+    part = conditions.get("part", PARTS[0])
+    if part not in PARTS:
+        raise ValueError(f"part: expected one of {', '.join(PARTS)}, got {part!r}")
     dtype, device = conditions.get("dtype", torch.float32), conditions.get("device", "cpu")
     if not isinstance(dtype, torch.dtype):
         raise TypeError(f"dtype: expected a torch.dtype, got {dtype!r}")
@@ -127,8 +138,8 @@ def describe(op: str, **conditions: Any) -> list[str]:
     places = sum(row.op == op for row in MEASURED)
     return [
         f"  route: {places} measured; else library, or triton-tiles on a GPU for the structures "
-        f"{' and '.join(STRUCTURES[1:])}; give rows=, elements=, dtype=, structure= and device= "
-        "for that of one call"
+        f"{' and '.join(STRUCTURES[1:])}; give {'=, '.join(CONDITIONS[:-1])}= and "
+        f"{CONDITIONS[-1]}= for that of one call"
     ]
 
 
@@ -137,17 +148,32 @@ def _check_structure(structure: Any) -> None:
         raise ValueError(f"structure: expected one of {', '.join(STRUCTURES)}, got {structure!r}")
 
 
-def _nearest(
-    gpu: str, place: tuple[str, str, str], rows: int, elements: int, table: Iterable[Measured]
-) -> Measured | None:
-    """The measured row whose sizes have ratios to the asked ones that are closest to 1."""
+def _check_weight(shape: Any) -> None:
+    sizes = isinstance(shape, Sequence) and not isinstance(shape, str)
+    if not sizes or any(not isinstance(n, int) or isinstance(n, bool) for n in shape):
+        raise TypeError(f"weight: expected its shape as ints, got {shape!r}")
+    if any(n < 0 for n in shape):
+        raise ValueError(f"weight: expected sizes of at least 0, got {list(shape)}")
+
+
+@lru_cache(maxsize=4096)
+def _nearest(place: tuple[str, ...], sizes: tuple[int, ...]) -> Measured | None:
+    """The measured row whose sizes have ratios to the asked ones that are closest to 1.
+
+    Args:
+        place: GPU, op, part, dtype and structure, which must be the row's.
+        sizes: rows, stride and the weight's shape; those not given count for nothing.
+    """
 
     def distance(row: Measured) -> float:
-        return abs(math.log2(max(row.rows, 1) / max(rows, 1))) + abs(
-            math.log2(max(row.elements, 1) / max(elements, 1))
+        return sum(
+            abs(math.log2(max(measured, 1) / max(asked, 1)))
+            for measured, asked in zip((row.rows, row.stride, *row.weight), sizes, strict=False)
         )
 
-    found = [row for row in table if row.gpu == gpu and (row.op, row.dtype, row.structure) == place]
+    found = [
+        row for row in MEASURED if (row.gpu, row.op, row.part, row.dtype, row.structure) == place
+    ]
     return min(found, key=distance, default=None)
 
 

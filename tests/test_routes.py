@@ -2,18 +2,26 @@
 
 import pytest
 import torch
+from product_cases import Case
 
 import dsr_kernels
-from dsr_kernels import routes
+from dsr_kernels import masked_conv2d, masked_linear, products, routes
 from dsr_kernels.route_table import Measured
 from dsr_kernels.routes import choose_route, preferred
 
 GPU = "NVIDIA H200"
+LINEAR, CONV, HALF = "masked_linear", "masked_conv2d", "bfloat16"
+PLAIN, WIDE = "unstructured", (4096, 1024)
 TABLE = (
-    Measured(GPU, "masked_linear", "bfloat16", "unstructured", 16, 1 << 20, "triton", 1.3),
-    Measured(GPU, "masked_linear", "bfloat16", "unstructured", 8192, 1 << 20, "library", 0.98),
-    Measured(GPU, "masked_linear", "bfloat16", "tiles", 8192, 1 << 20, "triton-tiles", 4.2),
-    Measured("another", "masked_linear", "float16", "unstructured", 16, 1 << 20, "triton", 2.0),
+    Measured(GPU, LINEAR, "forward", HALF, PLAIN, 16, WIDE, 1, "triton", 1.3),
+    Measured(GPU, LINEAR, "forward", HALF, PLAIN, 8192, WIDE, 1, "library", 0.98),
+    Measured(GPU, LINEAR, "forward", HALF, PLAIN, 8192, (1024, 4096), 1, "triton", 1.1),
+    Measured(GPU, LINEAR, "backward", HALF, PLAIN, 16, WIDE, 1, "library", 1.0),
+    Measured(GPU, LINEAR, "forward", HALF, "tiles", 8192, WIDE, 1, "triton-tiles", 4.2),
+    Measured(GPU, CONV, "forward", HALF, PLAIN, 8192, (64, 64, 3, 3), 1, "library", 1.0),
+    Measured(GPU, CONV, "forward", HALF, PLAIN, 8192, (64, 64, 3, 3), 2, "triton", 1.2),
+    Measured(GPU, CONV, "forward", HALF, PLAIN, 8192, (64, 64, 1, 1), 1, "triton", 1.4),
+    Measured("another", LINEAR, "forward", "float16", PLAIN, 16, WIDE, 1, "triton", 2.0),
 )
 
 
@@ -21,19 +29,67 @@ TABLE = (
 def measured(monkeypatch):
     monkeypatch.setattr(routes, "MEASURED", TABLE)
     monkeypatch.setattr(routes, "_gpu_name", lambda index: GPU)
+    routes._nearest.cache_clear()
+    yield
+    routes._nearest.cache_clear()
 
 
-def ask(rows=8192, dtype=torch.bfloat16, **options):
-    options = {"device": "cuda", "elements": 1 << 20} | options
-    return choose_route("masked_linear", rows=rows, dtype=dtype, **options)
+def ask(rows=8192, dtype=torch.bfloat16, op=LINEAR, **options):
+    options = {"device": "cuda", "weight": WIDE} | options
+    return choose_route(op, rows=rows, dtype=dtype, **options)
 
 
 @pytest.mark.usefixtures("measured")
 def test_the_nearest_measurement_decides():
     assert ask(rows=30).name == "triton"
     assert ask(rows=2000).name == "library"
-    assert "measured on NVIDIA H200 at 16 rows" in ask(rows=1).reason
+    assert "forward measured on NVIDIA H200 at 16 rows, weight 4096 x 1024" in ask(rows=1).reason
     assert ask(structure="tiles").name == "triton-tiles"
+
+
+@pytest.mark.usefixtures("measured")
+def test_shapes_and_parts_are_told_apart():
+    assert ask(weight=(1000, 4096)).name == "triton"
+    assert ask(weight=(4096, 1000)).name == "library"
+    assert ask(rows=16, part="backward").name == "library"
+    for weight, stride, name in (
+        ((64, 64, 3, 3), 1, "library"),
+        ((64, 64, 3, 3), 2, "triton"),
+        ((64, 64, 1, 1), 1, "triton"),
+    ):
+        assert ask(op=CONV, weight=weight, stride=stride).name == name
+
+
+def sizes_seen(monkeypatch, step):
+    """What the products of a step ask a route for."""
+    seen = []
+
+    def asked(product, **conditions):
+        seen.append([conditions[name] for name in ("part", "rows", "weight", "stride")])
+        return routes.Route("library", "")
+
+    monkeypatch.setattr(products, "choose_route", asked)
+    monkeypatch.setattr(products, "forced_backend", lambda: "nothing that is on a CPU")
+    step()
+    return [[part, rows, tuple(weight), stride] for part, rows, weight, stride in seen]
+
+
+def test_every_product_of_a_linear_layer_asks_by_its_sizes(monkeypatch):
+    case = Case((3, 2, 7), (5, 7))
+    x, weight = case.x.requires_grad_(), case.weight.requires_grad_()
+    seen = sizes_seen(monkeypatch, lambda: masked_linear(x, weight, case.mask).sum().backward())
+    assert seen == [[part, 6, (5, 7), 1] for part in ("forward", "backward", "backward")]
+
+
+def test_every_product_of_a_convolution_asks_by_its_sizes(monkeypatch):
+    case = Case((2, 4, 6, 5), (6, 2, 3, 2))
+    x, weight = case.x.requires_grad_(), case.weight.requires_grad_()
+    options = {"stride": (2, 1), "padding": (0, 1), "dilation": (1, 2), "groups": 2}
+    seen = sizes_seen(
+        monkeypatch, lambda: masked_conv2d(x, weight, case.mask, **options).sum().backward()
+    )
+    parts = ("forward", "backward", "backward")
+    assert seen == [[part, 2 * 2 * 5, (6, 2, 3, 2), 2] for part in parts]
 
 
 @pytest.mark.usefixtures("measured")
@@ -42,7 +98,7 @@ def test_nothing_measured_is_said():
         assert "unmeasured on NVIDIA H200" in route.reason
     assert ask(dtype=torch.float16, rows=16).name == "library"
     assert ask(structure="channels").name == "triton-tiles"
-    other = choose_route("masked_conv2d", dtype=torch.bfloat16, rows=16, device="cuda")
+    other = choose_route("masked_conv2d", dtype=torch.float16, rows=16, device="cuda")
     assert "unmeasured" in other.reason
 
 
@@ -99,13 +155,16 @@ def test_a_packed_product_is_the_librarys():
     [
         ({"rows": -1}, ValueError, "rows: expected at least 0, got -1"),
         ({"rows": 1.5}, TypeError, "rows: expected an int, got 1.5"),
-        ({"elements": True}, TypeError, "elements: expected an int, got True"),
-        ({"elements": -5}, ValueError, "elements: expected at least 0"),
+        ({"stride": True}, TypeError, "stride: expected an int, got True"),
+        ({"stride": 0}, ValueError, "stride: expected at least 1"),
+        ({"weight": 4096}, TypeError, "weight: expected its shape as ints, got 4096"),
+        ({"weight": (2, -1)}, ValueError, "weight: expected sizes of at least 0"),
+        ({"part": "sideways"}, ValueError, "part: expected one of forward, backward, got"),
         ({"dtype": "float32"}, TypeError, "dtype: expected a torch.dtype, got 'float32'"),
         ({"device": "gpu"}, ValueError, "device: expected a torch.device or its name, got 'gpu'"),
         ({"device": 3}, TypeError, "device: expected a torch.device or its name, got 3"),
         ({"structure": "blocks"}, ValueError, "structure: expected one of"),
-        ({"row": 3}, ValueError, "row: expected a condition of rows, elements"),
+        ({"row": 3}, ValueError, "row: expected a condition of rows, weight"),
         ({"op": "pack", "rows": 3}, ValueError, "rows: pack has no routes"),
     ],
 )

@@ -58,7 +58,8 @@ def ways_of(layer: Layer) -> list[Way]:
     chosen = choose_route(
         op,
         rows=layer.rows,
-        elements=layer.weight.numel(),
+        weight=tuple(layer.weight.shape),
+        stride=layer.place.layer.stride,
         dtype=layer.x.dtype,
         structure=layer.hint,
         device=device,

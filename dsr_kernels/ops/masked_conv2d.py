@@ -187,16 +187,33 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     return grad_x, grad_weight, None, grad_bias, *(None,) * 7
 
 
-def _rows(first: Tensor, *rest: Any) -> int:
-    return first.numel() // max(first.shape[1], 1)
+def _sizes(*args: Any) -> tuple[int, Sequence[int], int]:
+    x, weight, stride, padding, dilation, groups = *args[:2], *args[5:9]
+    place = Geometry(_two(stride), _two(padding), _two(dilation), groups)
+    height, width = output_size(_two(x.shape[2:]), _two(weight.shape[2:]), place)
+    return x.shape[0] * height * width, weight.shape, max(stride)
 
 
-def _gradient(op: str, outputs: Any) -> Any:
-    return gradient(op, register_product(OP, op, outputs, units_at=3, rows=_rows))
+def _positions(grad: Tensor) -> int:
+    return grad.numel() // max(grad.shape[1], 1)
 
 
-_input_gradient = _gradient(f"{OP}_grad_input", _grad_input)
-_weight_gradient = _gradient(f"{OP}_grad_weight", _grad_weight)
-_product = differentiable(
-    OP, register_product(OP, OP, _forward, units_at=4, rows=_rows), _setup_context, _backward
-)
+def _sizes_of_grad_input(
+    grad: Tensor, weight: Tensor, *rest: Any
+) -> tuple[int, Sequence[int], int]:
+    return _positions(grad), weight.shape, max(rest[4])
+
+
+def _sizes_of_grad_weight(
+    grad: Tensor, x: Tensor, words: Tensor, units: Sequence[int], size: Sequence[int], *rest: Any
+) -> tuple[int, Sequence[int], int]:
+    return _positions(grad), size, max(rest[1])
+
+
+def _gradient(op: str, outputs: Any, sizes: Any) -> Any:
+    return gradient(op, register_product(OP, op, outputs, sizes))
+
+
+_input_gradient = _gradient(f"{OP}_grad_input", _grad_input, _sizes_of_grad_input)
+_weight_gradient = _gradient(f"{OP}_grad_weight", _grad_weight, _sizes_of_grad_weight)
+_product = differentiable(OP, register_product(OP, OP, _forward, _sizes), _setup_context, _backward)

@@ -142,12 +142,22 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     return grad_x, grad_weight, None, grad_bias, None, None, None
 
 
-def _gradient(op: str, outputs: Any) -> Any:
-    return gradient(op, register_product(OP, op, outputs, units_at=3))
+def _rows(x: Tensor) -> int:
+    return x.numel() // max(x.shape[-1], 1)
 
 
-_input_gradient = _gradient(f"{OP}_grad_input", _grad_input)
-_weight_gradient = _gradient(f"{OP}_grad_weight", _grad_weight)
-_product = differentiable(
-    OP, register_product(OP, OP, _forward, units_at=4), _setup_context, _backward
-)
+def _sizes(first: Tensor, weight: Tensor, *rest: Any) -> tuple[int, Sequence[int], int]:
+    return _rows(first), weight.shape, 1
+
+
+def _sizes_of_grad_weight(grad: Tensor, x: Tensor, *rest: Any) -> tuple[int, Sequence[int], int]:
+    return _rows(x), (grad.shape[-1], x.shape[-1]), 1
+
+
+def _gradient(op: str, outputs: Any, sizes: Any) -> Any:
+    return gradient(op, register_product(OP, op, outputs, sizes))
+
+
+_input_gradient = _gradient(f"{OP}_grad_input", _grad_input, _sizes)
+_weight_gradient = _gradient(f"{OP}_grad_weight", _grad_weight, _sizes_of_grad_weight)
+_product = differentiable(OP, register_product(OP, OP, _forward, _sizes), _setup_context, _backward)

@@ -182,24 +182,6 @@ def test_a_sweep_takes_every_shape_and_varies_one_axis_at_a_time():
     assert {p.rows for p in linear} == {8, 16}
 
 
-def test_targets_are_judged_on_a_gpus_rows():
-    columns = ("op", *text.COLUMNS, "kind", "route", "both_us", "host_us", "error")
-    start = ("masked_linear", "transformer", "2048 -> 8192", "8192", "0.9")
-    rows = [
-        dict(zip(columns, (*start, zeros, *line, "1", ""), strict=True))
-        for zeros, line in [
-            ("unstructured", ("dsr (library)", "yes", "0.98", "ours", "library", "10")),
-            ("unstructured", (text.DENSE, "", "1.0", "dense", "", "9.8")),
-            ("tiles", ("dsr (triton-tiles)", "yes", "3.5", "ours", "triton-tiles", "10")),
-            ("tiles", (text.DENSE, "", "1.0", "dense", "", "35")),
-        ]
-    ]
-    made = text.linear_text(rows)
-    assert "ours, 2048 -> 8192, unstructured, 8192 rows: 0.97, reached 0.98: **met**" in made
-    assert "ours, 2048 -> 8192, tiles, 8192 rows: 4, reached 3.5: **missed**" in made
-    assert "| triton-tiles | 35 us | 3.5 |" in made
-
-
 def test_without_rows_nothing_is_claimed(tmp_path):
     assert text.linear_text(read_rows(tmp_path / "none.csv")) == NOT_MEASURED
     assert tables.contents(tmp_path)["cpu masked products"]() == NOT_MEASURED

@@ -12,7 +12,7 @@ import csv
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,21 +69,23 @@ def csv_name(op: str) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
-    sweep, out = _parse(arguments)
+    sweep, out, append = _parse(arguments)
     warnings.filterwarnings("ignore", message="Sparse .* (beta|checks)|.*prototype stage")
     started = time.monotonic()
-    for number, op in enumerate(sweep.ops, 1):
-        deadline = started + 60 * sweep.minutes * number / len(sweep.ops)
-        rows = _time(sweep, op, deadline)
-        if out is not None:
-            _write(rows, out, op)
-    if out is not None:
+    if out is not None and not append:
         command = f"python -m benchmarks.masked_products {' '.join(arguments)}"
         write_machine(out, sweep.device, command, MACHINE)
+    for number, op in enumerate(sweep.ops, 1):
+        deadline = started + 60 * sweep.minutes * number / len(sweep.ops)
+        goes_on = append
+        for rows in _time(sweep, op, deadline):
+            if out is not None:  # at once: a run that is cut off has left what it measured
+                _write(rows, out, op, goes_on)
+            goes_on = True
     return 0
 
 
-def _parse(arguments: list[str]) -> tuple[Sweep, Path | None]:
+def _parse(arguments: list[str]) -> tuple[Sweep, Path | None, bool]:
     parser = Parser(prog="benchmarks.masked_products", description=__doc__)
     row_texts = {name: ",".join(map(str, counts)) for name, counts in ROWS.items()}
     parser.add_argument("--device", default="cpu", help=" or ".join(DEVICES))
@@ -97,6 +99,7 @@ def _parse(arguments: list[str]) -> tuple[Sweep, Path | None]:
     parser.add_argument("--seconds", type=float, default=0.05, help="a way at a place, %(default)s")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="then no place begins")
     parser.add_argument("--out", type=Path, help=f"folder for a CSV file an op and {MACHINE}")
+    parser.add_argument("--append", action="store_true", help="to the CSV files that are there")
     options = parser.parse_args(arguments)
     if options.device not in DEVICES:
         parser.error(f"--device: expected {' or '.join(DEVICES)}, got {options.device!r}")
@@ -126,7 +129,7 @@ def _parse(arguments: list[str]) -> tuple[Sweep, Path | None]:
     except ValueError as error:
         parser.error(str(error))
     make_folder(parser, options.out)
-    return sweep, options.out
+    return sweep, options.out, options.append
 
 
 def _defaults(of_device: dict[str, str]) -> str:
@@ -145,7 +148,8 @@ def _numbers(text: str, option: str, kind: type, least: float, most: float) -> l
     return list(dict.fromkeys(values))
 
 
-def _time(sweep: Sweep, op: str, deadline: float) -> list[Row]:
+def _time(sweep: Sweep, op: str, deadline: float) -> Iterator[list[Row]]:
+    """The rows of each place, as they are measured."""
     todo = list(
         places(
             sweep.device.type,
@@ -157,15 +161,13 @@ def _time(sweep: Sweep, op: str, deadline: float) -> list[Row]:
             everything=sweep.everything,
         )
     )
-    rows = []
     for number, place in enumerate(todo):
         if time.monotonic() > deadline:
             print(f"{op}: out of time, {len(todo) - number} of {len(todo)} places left out")
             break
-        of_place = rows_at(place, sweep)
-        _print(of_place)
-        rows += of_place
-    return rows
+        rows = rows_at(place, sweep)
+        _print(rows)
+        yield rows
 
 
 def rows_at(place: Place, sweep: Sweep) -> list[Row]:
@@ -226,10 +228,13 @@ def _print(rows: Sequence[Row]) -> None:
     sys.stdout.flush()
 
 
-def _write(rows: Sequence[Row], out: Path, op: str) -> None:
-    with (out / csv_name(op)).open("w", newline="") as file:
+def _write(rows: Sequence[Row], out: Path, op: str, append: bool) -> None:
+    path = out / csv_name(op)
+    append = append and path.exists()
+    with path.open("a" if append else "w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
+        if not append:
+            writer.writeheader()
         writer.writerows(rows)
 
 

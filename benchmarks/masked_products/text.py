@@ -8,15 +8,20 @@ from collections.abc import Iterable, Sequence
 from benchmarks.markdown import NET_NAMES, NOT_MEASURED, Row, duration, table
 from benchmarks.masked_products.places import NETS
 
-COLUMNS = ("net", "shape", "rows", "sparsity", "structure", "provider", "chosen", "both_of_dense")
+PLACE = ("net", "shape", "rows", "sparsity", "structure", "dtype")
+COLUMNS = (*PLACE, "provider", "chosen", "both_of_dense")
 DENSE = "pre-masked dense"
 CHOSEN = "**ours**"
+TRITON = "dsr (triton)"
+TILES = "dsr (triton-tiles)"
 PACKED = "dsr packed_linear"
 ALREADY = "dsr (library), weight masked already"
 # Column heads of the ways; what a way of the library's is called in the tables.
 HEADS = {
     CHOSEN: CHOSEN,
     ALREADY: "ours, masked already",
+    TRITON: "triton, not chosen",
+    TILES: "triton-tiles, not chosen",
     PACKED: "packed",
     "w * mask": "w * mask",
     "torch.compile of w * mask": "compiled",
@@ -24,13 +29,18 @@ HEADS = {
     "torch.sparse BSR": "BSR",
     "2:4, half of the weights": "2:4",
 }
+NAMES = {CHOSEN: "ours", TRITON: "fused Triton", PACKED: "packed", ALREADY: "masked already"}
 # Least speed beside pre-masked dense: provider, structure, sparsity, rows, of dense.
 TARGETS = (
     (CHOSEN, "unstructured", "0.9", 8192, 0.97),
+    (TRITON, "unstructured", "0.9", 8192, 0.85),
     (CHOSEN, "tiles", "0.9", 8192, 4.0),
     (PACKED, "unstructured", "0.9", 2048, 0.86),
     (PACKED, "unstructured", "0.9", 8192, 0.95),
 )
+# All convolutions of a net together, at sparsity .9 without structure. Weights are zero and
+# gradients masked once in a whole step, so that "masked already" is the nearer to it.
+CONVOLUTIONS_TARGET = (ALREADY, 0.98)
 Place = tuple[str, ...]
 
 
@@ -38,65 +48,96 @@ def linear_text(rows: Sequence[Row]) -> str:
     """One line a place of the linear layers: dense time, and every way's speed beside it."""
     if not rows:
         return NOT_MEASURED
+    places = _places(rows)
+    heads = _heads(places, list(HEADS))
+    dtypes = _has_several_dtypes(places)
     lines = []
-    for key, ways in _places(rows).items():
-        net, shape, count, sparsity, structure = key
+    for (net, shape, *numbers, dtype), ways in places.items():
         route = next((row["route"] for row in ways.values() if row["chosen"]), "")
-        start = [f"{NET_NAMES.get(net, net)}, {shape}", count, sparsity, structure, route]
-        lines.append([*start, _dense_time(ways), *(_cell(ways.get(way)) for way in HEADS)])
-    head = ["layer", "rows", "sparsity", "zeros", "route", "dense", *HEADS.values()]
-    return "\n\n".join(
-        part for part in (table(head, lines), _targets_text(rows), _errors_text(rows)) if part
-    )
+        start = [f"{NET_NAMES.get(net, net)}, {shape}", *numbers, *([dtype] if dtypes else [])]
+        lines.append([*start, route, _dense_time(ways), *(_cell(ways, way) for way in heads)])
+    head = ["layer", "rows", "sparsity", "zeros", *(["dtype"] if dtypes else []), "route", "dense"]
+    text = table([*head, *(HEADS[way] for way in heads)], lines)
+    return "\n\n".join(part for part in (text, _targets_text(rows), _errors_text(rows)) if part)
 
 
 def convolutions_text(rows: Sequence[Row]) -> str:
     """One line a net, sparsity and structure: all shapes together, and the worst for ours."""
     if not rows:
         return NOT_MEASURED
-    groups: dict[Place, list[dict[str, Row]]] = {}
-    for key, ways in _places(rows).items():
-        groups.setdefault((key[0], *key[3:]), []).append(ways)
+    all_places = _places(rows)
+    heads = _heads(all_places, [way for way in HEADS if way in CONV_WAYS])
+    dtypes = _has_several_dtypes(all_places)
     lines = []
-    for (net, sparsity, structure), places in groups.items():
-        found = [way for way in HEADS if any(way in ways for ways in places)]
-        cells = {way: _together(places, way) for way in found}
+    for (net, sparsity, structure, dtype), places in _by_net(all_places).items():
         ours = min((ways[CHOSEN] for ways in places), key=_number)
         lines.append(
             [
-                *(NET_NAMES.get(net, net), sparsity, structure, str(len(places))),
+                *(NET_NAMES.get(net, net), sparsity, structure, *([dtype] if dtypes else [])),
+                str(len(places)),
                 duration(str(sum(_microseconds(ways) for ways in places))),
-                *(cells.get(way, "") for way in _conv_ways()),
+                *(_together(places, way) for way in heads),
                 f"{_number(ours):.3g}: {ours['shape']}",
             ]
         )
-    head = ["net", "sparsity", "zeros", "shapes", "dense", *(HEADS[way] for way in _conv_ways())]
-    parts = (table([*head, "ours at its worst"], lines), _errors_text(rows))
+    head = ["net", "sparsity", "zeros", *(["dtype"] if dtypes else []), "shapes", "dense"]
+    text = table([*head, *(HEADS[way] for way in heads), "ours at its worst"], lines)
+    parts = (text, _convolutions_targets_text(rows), _errors_text(rows))
     return "\n\n".join(part for part in parts if part)
 
 
-def _conv_ways() -> list[str]:
-    return [CHOSEN, ALREADY, "w * mask", "torch.compile of w * mask"]
+def _by_net(places: dict[Place, dict[str, Row]]) -> dict[Place, list[dict[str, Row]]]:
+    """Places by net, sparsity, structure and dtype."""
+    groups: dict[Place, list[dict[str, Row]]] = {}
+    for key, ways in places.items():
+        groups.setdefault((key[0], *key[3:]), []).append(ways)
+    return groups
+
+
+def _heads(places: dict[Place, dict[str, Row]], ways: list[str]) -> list[str]:
+    """The ways to have a column; our routes that are not chosen only where there are some."""
+    return [
+        way
+        for way in ways
+        if way not in (TRITON, TILES) or any(_beside(found, way) for found in places.values())
+    ]
+
+
+def _beside(ways: dict[str, Row], way: str) -> Row | None:
+    """The row of a way; of our routes only where it is not the chosen one."""
+    row = ways.get(way)
+    return None if row is None or (way in (TRITON, TILES) and row["chosen"]) else row
+
+
+def _has_several_dtypes(places: Iterable[Place]) -> bool:
+    return len({key[-1] for key in places}) > 1
+
+
+CONV_WAYS = (CHOSEN, ALREADY, TRITON, TILES, "w * mask", "torch.compile of w * mask")
 
 
 def _places(rows: Iterable[Row]) -> dict[Place, dict[str, Row]]:
-    """Rows by place, then by way; ours is the route that is taken there.
+    """Rows by place, then by way; ours is the route that is taken there, under both names.
 
-    Of structures only sparsity .9 is told; the CSV files hold the others.
+    Of structures only sparsity .9 is told; the CSV files hold the others. Of rows that were
+    appended for the same place the last count.
     """
     found: dict[Place, dict[str, Row]] = {}
     for row in rows:
         if row["structure"] != "unstructured" and row["sparsity"] != "0.9":
             continue
-        key = tuple(row[name] for name in COLUMNS[:5])
-        found.setdefault(key, {})[CHOSEN if row["chosen"] else row["provider"]] = row
+        ways = found.setdefault(tuple(row[name] for name in PLACE), {})
+        ways[row["provider"]] = row
+        if row["chosen"]:
+            ways[CHOSEN] = row
     return {key: found[key] for key in sorted(found, key=_order)}
 
 
 def _order(key: Place) -> tuple[object, ...]:
-    net, shape, rows, sparsity, structure = key
+    net, shape, rows, sparsity, structure, dtype = key
     return (
         NETS.index(net),
+        dtype,
         structure != "unstructured",
         structure,
         float(sparsity),
@@ -118,7 +159,8 @@ def _number(row: Row | None) -> float:
     return float(row["both_of_dense"] or math.nan) if row else math.nan
 
 
-def _cell(row: Row | None) -> str:
+def _cell(ways: dict[str, Row], way: str) -> str:
+    row = _beside(ways, way)
     if row is None:
         return ""
     return "-" if row["error"] else f"{_number(row):.3g}"
@@ -126,6 +168,8 @@ def _cell(row: Row | None) -> str:
 
 def _together(places: Sequence[dict[str, Row]], way: str) -> str:
     """Dense time of all shapes over that of a way."""
+    if not any(_beside(ways, way) for ways in places):
+        return ""
     pairs = [(_microseconds(ways), _number(ways.get(way))) for ways in places]
     if any(math.isnan(ratio) for _, ratio in pairs):
         return "-"
@@ -133,22 +177,39 @@ def _together(places: Sequence[dict[str, Row]], way: str) -> str:
 
 
 def _targets_text(rows: Sequence[Row]) -> str:
-    """What is asked of bfloat16 and float16 on a GPU, at the largest weight of the transformer."""
+    """What is asked on a GPU, at the linear layers of the transformer."""
     if not any(row.get("host_us") for row in rows):
         return ""
     found = []
     for provider, structure, sparsity, count, least in TARGETS:
         for key, ways in _places(rows).items():
-            if (key[0], *key[2:]) != ("transformer", str(count), sparsity, structure):
+            if (key[0], *key[2:5]) != ("transformer", str(count), sparsity, structure):
                 continue
-            value = _number(ways.get(provider))
-            name = "packed" if provider == PACKED else "ours"
-            verdict = "met" if value >= least else "missed"
-            found.append(
-                f"{name}, {key[1]}, {structure}, {count} rows: {least:g}, reached {value:.3g}: "
-                f"**{verdict}**"
-            )
+            where = f"{NAMES[provider]}, {key[1]}, {structure}, {count} rows, {key[5]}"
+            found.append(_verdict(where, least, _number(ways.get(provider))))
     return f"Asked: {'; '.join(found)}." if found else ""
+
+
+def _convolutions_targets_text(rows: Sequence[Row]) -> str:
+    """What is asked of the convolutions of a net on a GPU; of a whole step Table 3 tells."""
+    if not any(row.get("host_us") for row in rows):
+        return ""
+    provider, least = CONVOLUTIONS_TARGET
+    found = []
+    for (net, *place, dtype), places in _by_net(_places(rows)).items():
+        if place == ["0.9", "unstructured"]:
+            together = _together(places, provider)
+            value = float(together) if together not in ("", "-") else math.nan
+            where = f"{NAMES[provider]}, {NET_NAMES.get(net, net)}, {dtype}"
+            found.append(_verdict(where, least, value))
+    return f"Asked: {'; '.join(found)}." if found else ""
+
+
+def _verdict(where: str, least: float, value: float) -> str:
+    if math.isnan(value):
+        return f"{where}: {least:g}, **not measured**"
+    verdict = "met" if value >= least else "missed"
+    return f"{where}: {least:g}, reached {value:.3g}: **{verdict}**"
 
 
 def _errors_text(rows: Sequence[Row]) -> str:

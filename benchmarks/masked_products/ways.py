@@ -12,7 +12,7 @@ from torch import Tensor
 import dsr_kernels
 from benchmarks.masked_products.layer import Layer
 from benchmarks.ours import backends
-from dsr_kernels.routes import choose_route
+from dsr_kernels.routes import PARTS, choose_route
 
 BLOCKS = (64, 32, 16, 8, 4, 2, 1)  # of BSR: the largest that fits
 DENSE = "pre-masked dense"
@@ -55,25 +55,21 @@ def ways_of(layer: Layer) -> list[Way]:
     """Ours first, pre-masked dense last."""
     op, device = layer.place.op, layer.x.device
     tiled = "triton" if layer.hint == "unstructured" else "triton-tiles"
-    chosen = choose_route(
-        op,
-        rows=layer.rows,
-        weight=tuple(layer.weight.shape),
-        stride=layer.place.layer.stride,
-        dtype=layer.x.dtype,
-        structure=layer.hint,
-        device=device,
-    ).name
+    chosen = _chosen_routes(layer)
     found = []
     names = backends(device, [op])
     for name in names:
         route = tiled if name == "triton" else name
         found.append(
-            Way(f"dsr ({route})", "ours", _masked, name, route, route == chosen or names == [name])
+            Way(
+                f"dsr ({route})", "ours", _masked, name, route, chosen == {route} or names == [name]
+            )
         )
         if name == "library":
             masked = "dsr (library), weight masked already"
             found.append(Way(masked, "ours", _masked_already, name, route))
+    if not any(way.chosen for way in found):  # forward and backward differ
+        found.insert(0, Way("dsr (both routes)", "ours", _masked, "", "both", True))
     if op == "masked_linear":
         found.append(Way("dsr packed_linear", "ours", _packed, "", "library"))
     found += [
@@ -88,6 +84,23 @@ def ways_of(layer: Layer) -> list[Way]:
         if layer.place.structure == "unstructured":
             found.append(Way("2:4, half of the weights", "eager", _half))
     return [*found, Way(DENSE, "dense", _dense)]
+
+
+def _chosen_routes(layer: Layer) -> set[str]:
+    """The routes that our op takes by itself, forward and backward."""
+    return {
+        choose_route(
+            layer.place.op,
+            rows=layer.rows,
+            weight=tuple(layer.weight.shape),
+            stride=layer.place.layer.stride,
+            part=part,
+            dtype=layer.x.dtype,
+            structure=layer.hint,
+            device=layer.x.device,
+        ).name
+        for part in PARTS
+    }
 
 
 def _through(layer: Layer, forward: Callable[[], Tensor], weight: Tensor) -> Steps:

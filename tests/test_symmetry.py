@@ -25,7 +25,7 @@ SHARED = {
         *("__init__", "bijection", "bits", "elements", "finish", "philox", "places", "pointers"),
         *("digits", "prune_pass", "ranks", "search", "ties", "zeroing"),
         *("tuning", "units", "conv_kernels", "product_tuning", "tile_lists", "weight_tiles"),
-        "packed_blocks",
+        *("packed_blocks", "masked_copy"),
     },
     "dsr_kernels/library": {"__init__", "masking"},
     "dsr_kernels/reference": {"__init__", "bijection", "normal", "philox", "units"},

@@ -8,7 +8,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from dsr_kernels import extension
+from dsr_kernels import extension, triton_kernels
 from dsr_kernels.dispatch import run_part
 from dsr_kernels.layout import LayerShape, SparseLayout
 
@@ -27,6 +27,10 @@ def masked_weight(weight: Tensor, words: Tensor, units: Sequence[int], is_masked
         return weight
     if _is_native(weight):
         return extension.masked_copy(weight, words, units, torch.empty_like(weight))
+    if weight.is_cuda and not triton_kernels.unavailable(weight.device):
+        from dsr_kernels.triton_kernels.masked_copy import masked_copy
+
+        return masked_copy(weight, words, units)
     return mask_(weight.clone(), words, units)
 
 

@@ -2,7 +2,8 @@
 
 ``python tests/kernel_resources.py [op ...]`` compiles them, without a GPU, and writes the table
 that the tests hold later builds against. ``fma`` counts fused multiply-adds in the machine code:
-where integers decide, a product and a sum must stay two roundings.
+where integers decide, a product and a sum must stay two roundings. ``tensor`` names the
+tensor-core instructions there.
 """
 
 import csv
@@ -16,7 +17,9 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 TABLE = ROOT / "tests/kernel_resources.csv"
 COLUMNS = ("compiler", "op", "kernel", "arch", "registers", "spills", "stack", "shared", "fma")
+COLUMNS += ("tensor",)
 KEY = COLUMNS[:4]
+TEXTS = (*KEY[:3], "tensor")
 ARCHS = (80, 90)
 NVCC = shutil.which("nvcc") or shutil.which("nvcc", path="/usr/local/cuda/bin")
 NVCC_FLAGS = ["-std=c++17", "-O3", "--fmad=false", "-Werror", "all-warnings", "-cubin"]
@@ -25,6 +28,9 @@ CUDA_FILES = sorted({path.stem for path in (ROOT / "csrc/cuda").glob("*.cu")} - 
 # A half-precision one that multiplies zeros is how a constant gets into a register. Those of
 # float64 are what a division, rounded once, is made of.
 FUSED = re.compile(r"\b(?:FFMA|HFMA2)(?:\.\w+)* (?!R\d+, -RZ, RZ,)")
+
+
+TENSOR = re.compile(r"\b(?:HMMA|HGMMA|DMMA|IMMA)\.[\w.]+")
 
 
 def triton_rows(op, arch):
@@ -92,7 +98,9 @@ def compare(rows):
         if before is None and row["compiler"] in compilers:
             wrong.append(f"{_where(row)}: not in {TABLE.name}; run make kernel-resources")
         for name in COLUMNS[4:] if before is not None else ():
-            if row[name] > before[name]:
+            if name in TEXTS and row[name] != before[name]:
+                wrong.append(f"{_where(row)}: {name} was {before[name]!r}, is {row[name]!r}")
+            elif name not in TEXTS and row[name] > before[name]:
                 wrong.append(f"{_where(row)}: {name} rose from {before[name]} to {row[name]}")
     return wrong
 
@@ -100,7 +108,7 @@ def compare(rows):
 def read_table():
     with TABLE.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    return [{n: int(v) if n not in KEY or n == "arch" else v for n, v in r.items()} for r in rows]
+    return [{n: v if n in TEXTS else int(v) for n, v in row.items()} for row in rows]
 
 
 def main(names):
@@ -132,10 +140,8 @@ def _where(row):
 def _usage(cubin):
     """The columns behind the key of each kernel in a cubin."""
     resources = _dump(cubin, "--dump-resource-usage")
-    fused = {
-        part.split("\n", 1)[0].strip(): len(FUSED.findall(part))
-        for part in machine_code(cubin).split("Function : ")[1:]
-    }
+    parts = machine_code(cubin).split("Function : ")[1:]
+    codes = {part.split("\n", 1)[0].strip(): part for part in parts}
     usages = {}
     for name, text in re.findall(r"Function (\S+):\s*\n([^\n]+)", resources):
         numbers = {k: int(v) for k, v in re.findall(r"([A-Z]+)(?:\[\d\])?:(\d+)", text)}
@@ -144,7 +150,8 @@ def _usage(cubin):
             "spills": numbers["LOCAL"],
             "stack": numbers["STACK"],
             "shared": numbers["SHARED"],
-            "fma": fused[name],
+            "fma": len(FUSED.findall(codes[name])),
+            "tensor": " ".join(sorted(set(TENSOR.findall(codes[name])))),
         }
     assert usages, resources
     return usages

@@ -1,6 +1,7 @@
 """Variants of the product kernels that a launcher may ask for, to be compiled without a GPU.
 
-All dtypes of the plain kernels, forward and turned; of the others those that take most registers.
+All dtypes of the plain kernels, forward and turned; of the others those that take most registers,
+and one each with the 64-bit offsets of a weight of 2^31 elements.
 As Triton does at a launch, strides of 1 are constants, and sizes and pointers are known to be
 multiples of 16 where a large layer has them so.
 """
@@ -13,6 +14,8 @@ from dsr_kernels.triton_kernels.conv_kernels import (
     masked_conv2d_grad_weight_kernel,
     masked_conv2d_kernel,
 )
+from dsr_kernels.triton_kernels.masked_copy import BLOCK as MASKED_BLOCK
+from dsr_kernels.triton_kernels.masked_copy import masked_copy_kernel
 from dsr_kernels.triton_kernels.masked_linear import (
     masked_linear_grad_weight_kernel,
     masked_linear_kernel,
@@ -28,7 +31,16 @@ KINDS = {
     "fp16": ("fp16", torch.float16, "ieee"),
     "bf16": ("bf16", torch.bfloat16, "ieee"),
 }
-DATA = {"x_ptr", "weight_ptr", "bias_ptr", "y_ptr", "grad_ptr", "result_ptr"}
+DATA = {
+    "source_ptr",
+    "target_ptr",
+    "x_ptr",
+    "weight_ptr",
+    "bias_ptr",
+    "y_ptr",
+    "grad_ptr",
+    "result_ptr",
+}
 WIDE = {"ranks_ptr", "counts_ptr"}
 MULTIPLES = ("rows", "outs", "ins", "stride_x", "stride_y", "stride_g", "stride_w")
 ROUTES = {
@@ -47,10 +59,11 @@ def product(kernel, kind, route, unit_strides, **flags):
     """One variant of a product kernel."""
     _, dtype, precision = KINDS[kind]
     convolution = "conv" in kernel.__name__
-    block = tiles(dtype, gathered=route in ("groups", "channels"), convolution=convolution)
+    gathered = route in ("groups", "channels") or flags.get("OFFSET") == tl.int64
+    block = tiles(dtype, gathered=gathered, convolution=convolution)
     defaults = {"BIAS": True, "MASKED": True, "TURNED": False, "STRIPS": False, "GROUPED": False}
-    constants = defaults | {"LISTED": False, "ORDERED": False} | ROUTES[route] | flags
-    constants |= {"PRECISION": precision, "OFFSET": tl.int32}
+    constants = defaults | {"LISTED": False, "ORDERED": False, "OFFSET": tl.int32}
+    constants |= ROUTES[route] | flags | {"PRECISION": precision}
     weights_grad = "result_ptr" in kernel.arg_names
     constants["BLOCK_O"] = block.rows if weights_grad else block.columns
     constants["BLOCK_R"] = block.depth if weights_grad else block.rows
@@ -78,11 +91,14 @@ def _of(kernel, grad_kernel, strides):
     plain = [product(kernel, k, r, strides, TURNED=t) for r, k in names for t in (False, True)]
     plain += [product(kernel, kind, route, strides) for route, kind in others]
     plain += [product(grad_kernel, kind, "words", strides) for kind in KINDS]
+    plain += [product(kernel, "bf16", "strips", strides, OFFSET=tl.int64)]
+    plain += [product(grad_kernel, "bf16", "words", strides, OFFSET=tl.int64)]
     return [*plain, *(product(grad_kernel, kind, "channels", strides) for kind in ("fp32", "bf16"))]
 
 
 def _plain(kernel, warps=4, **constants):
-    flags = _shown({name: value for name, value in constants.items() if value in (True, False)})
+    told = (True, False, tl.int64)
+    flags = _shown({name: value for name, value in constants.items() if value in told})
     name = f"{kernel.__name__} {flags}".strip()
     return name, kernel, "fp32", constants, {"num_warps": warps}
 
@@ -109,6 +125,11 @@ PRODUCTS = {
         ),
     ],
     "masked_conv2d": _of(masked_conv2d_kernel, masked_conv2d_grad_weight_kernel, CONV),
+    "masked_copy": [
+        _plain(masked_copy_kernel, warps=8, GROUPED=grouped, OFFSET=offset, BLOCK=MASKED_BLOCK)
+        for grouped in (False, True)
+        for offset in (tl.int32, tl.int64)
+    ],
     "pack": [_plain(count_kernel, BLOCK=1024), _plain(pack_kernel, BLOCK=1024)],
     "unpack": [_plain(unpack_kernel, BLOCK=1024)],
 }

@@ -19,6 +19,7 @@ from dsr_kernels.triton_kernels.product_tuning import (
     offset_type,
     precision,
     split_rows,
+    takes_registers,
     tiles,
 )
 from dsr_kernels.triton_kernels.tile_lists import lists_of
@@ -89,7 +90,7 @@ def _multiply(
     """Fills y from x, or turned the gradient of the input, y, from that of the output, x."""
     if y.numel() == 0:
         return
-    block = tiles(x.dtype, gathered=units[1] > 1 or structure == "channels", convolution=True)
+    block = tiles(x.dtype, gathered=takes_registers(units, structure), convolution=True)
     matrix = weight.transpose(0, 1) if turned else weight
     outs, ins = y.shape[1] // place.groups, x.shape[1] // place.groups
     rows = _positions(y)
@@ -130,7 +131,7 @@ def masked_conv2d_grad_weight(
     if result.numel() == 0:
         return result
     place = Geometry(_two(stride), _two(padding), _two(dilation), groups)
-    block = tiles(x.dtype, gathered=units[1] > 1 or structure == "channels", convolution=True)
+    block = tiles(x.dtype, gathered=takes_registers(units, structure), convolution=True)
     outs, ins, taps = size[0] // groups, size[1], size[2] * size[3]
     rows = _positions(grad)
     programs = triton.cdiv(outs, block.rows) * triton.cdiv(ins, block.columns) * groups * taps

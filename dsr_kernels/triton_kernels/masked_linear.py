@@ -22,6 +22,7 @@ from dsr_kernels.triton_kernels.product_tuning import (
     offset_type,
     precision,
     split_rows,
+    takes_registers,
     tiles,
 )
 from dsr_kernels.triton_kernels.tile_lists import lists_of
@@ -158,7 +159,7 @@ def _multiply(
         return
     x, y = as_rows(x), as_rows(y)
     (rows, ins), outs = x.shape, weight.shape[0]
-    block = tiles(x.dtype, gathered=units[1] > 1 or structure == "channels")
+    block = tiles(x.dtype, gathered=takes_registers(units, structure))
     lists = lists_of(weight, words, units, structure, (block.columns, block.depth))
     consecutive = weight.stride(0 if turned else 1) == 1
     whole_words = weight.stride(1 if turned else 0) % 32 == 0
@@ -190,7 +191,7 @@ def masked_linear_grad_weight(
     result = torch.empty_strided((outs, ins), tuple(strides), dtype=x.dtype, device=x.device)
     if result.numel() == 0:
         return result
-    block = tiles(x.dtype, gathered=units[1] > 1 or structure == "channels")
+    block = tiles(x.dtype, gathered=takes_registers(units, structure))
     programs = triton.cdiv(outs, block.rows) * triton.cdiv(ins, block.columns)
     parts, part_rows = split_rows(rows, programs, block.depth, block.parts)
     # Partial sums in float32, each in the weight's memory order, so that their sum is too.

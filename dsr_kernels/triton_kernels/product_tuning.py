@@ -53,7 +53,7 @@ def tiles(dtype: torch.dtype, gathered: bool = False, convolution: bool = False)
 
     Args:
         dtype: of the operands.
-        gathered: whether places are computed or looked up an element, which takes registers.
+        gathered: whether places take registers of their own: see :func:`takes_registers`.
         convolution: whether the rows are positions, likewise.
 
     Raises:
@@ -68,6 +68,11 @@ def tiles(dtype: torch.dtype, gathered: bool = False, convolution: bool = False)
         return _INTERPRETED
     table = _GATHERED if gathered else _CONVOLUTION if convolution else _COMPILED
     return table[dtype.itemsize]
+
+
+def takes_registers(units: Sequence[int], structure: str) -> bool:
+    """Whether places are divided by a group, looked up in an order, or counted in 64 bits."""
+    return units[1] > 1 or structure == "channels" or offset_type(units) == tl.int64
 
 
 def offset_type(units: Sequence[int]) -> tl.dtype:

@@ -13,6 +13,7 @@ from dsr_kernels.routes import choose_route, preferred
 
 Call = Callable[..., Any]
 _PLAIN = (Tensor, torch.nn.Parameter)
+_is_batched = torch._C._functorch.is_legacy_batchedtensor
 
 
 def register_product(
@@ -72,8 +73,9 @@ def gradient(op: str, run: Call) -> Call:
     through_torch = getattr(torch.ops.dsr_kernels, op).default
 
     def call(*args: Any) -> Any:
-        # With create_graph the op is needed: it refuses to be differentiated.
-        if torch.is_grad_enabled() or not is_plain(args):
+        # With create_graph the op is needed: it refuses to be differentiated. With
+        # is_grads_batched torch's dispatcher calls it once for each gradient of the output.
+        if torch.is_grad_enabled() or not is_plain(args) or _is_batched(args[0]):
             return through_torch(*args)
         return run(*args)
 

@@ -65,6 +65,20 @@ def test_modes_transforms_and_traces_are_noticed():
     assert seen == [False] * 4
 
 
+def test_several_gradients_of_the_output_at_once():
+    case = Case((3, 7), (5, 7))
+    x, weight = case.x.requires_grad_(), case.weight.requires_grad_()
+    output = masked_linear(x, weight, case.mask)
+    grads = torch.randn(2, 3, 5)
+    batched = torch.autograd.grad(
+        output, (x, weight), grads, is_grads_batched=True, retain_graph=True
+    )
+    for i, grad in enumerate(grads):
+        alone = torch.autograd.grad(output, (x, weight), grad, retain_graph=True)
+        for one, other in zip(batched, alone, strict=True):
+            torch.testing.assert_close(one[i], other)
+
+
 def test_without_gradients_nothing_is_recorded(device):
     case = Case((2, 4, 6, 5), (6, 4, 3, 3)).to(device)
     weight = case.weight.clone().requires_grad_()

@@ -42,8 +42,8 @@ def is_capturing(device: torch.device) -> bool:
 
 def note_changes(tensors: Sequence[Tensor]) -> None:
     """Remember what a graph that is being captured will change unseen, each time it is replayed."""
-    for tensor in tensors:
-        if is_capturing(tensor.device):
+    if tensors and is_capturing(tensors[0].device):
+        for tensor in tensors:
             _changed_by_graphs[tensor] = True
 
 

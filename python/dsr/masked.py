@@ -201,8 +201,11 @@ class MaskedStorage:
         optimizer: torch.optim.Optimizer | None = None,
     ) -> Tensor:
         """The tensor in its weight's memory order; where it is not, it is replaced by a copy."""
+        strides = tensor.stride()
+        if strides == place.strides:  # nearly always, and this runs for every tensor in every step
+            return tensor
         shape = tuple(place.parameter.shape)
-        if same_order(shape, tuple(tensor.stride()), place.strides):
+        if same_order(shape, tuple(strides), place.strides):
             return tensor
         copy = torch.empty_strided(shape, place.strides, dtype=tensor.dtype, device=tensor.device)
         copy.copy_(tensor)

@@ -261,7 +261,6 @@ class Sparsifier:
             return
         if step_was_skipped(optimizer):
             return
-        self._storage.check_unchanged()
         self._follow_device()
         self._watch.check()
         self._storage.mask_weights()

@@ -15,8 +15,10 @@ ROOT = Path(__file__).parent.parent
 PRODUCT_SOURCES = [
     "benchmarks/masked_products",
     "dsr_kernels/library/masking.py",
+    "dsr_kernels/products.py",
     "dsr_kernels/route_table.py",
     "dsr_kernels/triton_kernels/conv_kernels.py",
+    "dsr_kernels/triton_kernels/masked_copy.py",
     "dsr_kernels/triton_kernels/product_tuning.py",
     "dsr_kernels/triton_kernels/tile_lists.py",
     "dsr_kernels/triton_kernels/weight_tiles.py",

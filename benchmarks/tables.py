@@ -42,6 +42,7 @@ OP_COLUMNS = (
 )  # fmt: skip
 TABLE3_COLUMNS = ("net", "method", "ratio", "overhead", "error")
 ON_HOST = ("checkpoint_save", "checkpoint_load")  # whose work no GPU does
+HEADLINE = ("dsr_step", "prune_threshold_", "kth_magnitude", "grow_random_")  # for the README
 FILES = tuple(ROOT / name for name in ("README.md", "docs/results.md", "docs/masked-products.md"))
 
 
@@ -85,6 +86,7 @@ def contents(results: Path, train: Path | None = None) -> dict[str, Callable[[],
         "cpu machine": partial(_machine, folder),
         "cpu table3": partial(_table3, folder),
         "cpu summary": lambda: summary_text(ops),
+        "cpu headline": lambda: summary_text({op: ops[op] for op in HEADLINE}),
         "cpu losses": lambda: losses_text(ops),
         "digits": lambda: accuracy_text(read_rows(results / "digits.csv")),
         "gpu summary": lambda: _of_gpus(

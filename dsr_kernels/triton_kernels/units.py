@@ -203,11 +203,15 @@ def _group_magnitudes(chunk, begin, wanted, WORDS: tl.constexpr, CODE: tl.conste
     data_ptr = chunk.data.to(tl.pointer_type(STORED_TYPES[CODE]))
     wanted_units = tl.reshape(unpack(wanted), [1, UNITS])
     first = first_elements(chunk, begin + tl.arange(0, UNITS))[None, :]
-    sums = tl.zeros([PARTIAL_SUMS, UNITS], tl.float32)
+    # Loaded as one row of numbers, which every Triton deals to threads so that each has the partial
+    # sums of one unit. A tile [PARTIAL_SUMS, UNITS] Triton 3.6 deals the other way, to a thread one
+    # sum of 32 units, whose addresses alone take 64 registers.
+    sums = tl.zeros([PARTIAL_SUMS * UNITS], tl.float32)
     for row in range(0, chunk.unit_size, PARTIAL_SUMS):
         element = row + tl.arange(0, PARTIAL_SUMS).to(tl.int64)[:, None]
         inside = wanted_units & (element < chunk.unit_size)
-        stored = tl.load(data_ptr + first + element * chunk.inner, mask=inside, other=0)
+        element_ptrs = tl.ravel(data_ptr + first + element * chunk.inner)
+        stored = tl.load(element_ptrs, mask=tl.ravel(inside), other=0)
         sums += (_float_bits(stored, CODE) & MAGNITUDE).to(tl.float32, bitcast=True)
     # One addition each: p and p + 16, then p and p + 8, ...
     sums = tl.sum(tl.reshape(sums, [2, 16, UNITS]), axis=0)

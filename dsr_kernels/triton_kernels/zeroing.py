@@ -52,7 +52,9 @@ def _zero_units(chunk, units, chosen, GROUPS: tl.constexpr, DTYPE: tl.constexpr)
         for row in range(0, chunk.unit_size, ROWS):
             element = row + tl.arange(0, ROWS).to(tl.int64)[:, None]
             inside = chosen & (element < chunk.unit_size)
-            _store_zeros(chunk, 0, first + element * chunk.inner, inside, DTYPE)
+            # As one row, for what Triton 3.6 makes of a tile; see units._group_magnitudes.
+            offsets = tl.ravel(first + element * chunk.inner)
+            _store_zeros(chunk, 0, offsets, tl.ravel(inside), DTYPE)
     else:
         _store_zeros(chunk, 0, units, chosen, DTYPE)
 

@@ -73,9 +73,9 @@ def grow_kernel(
     if tl.load(state_ptr + LEFT) > 0:
         grown = tl.full([], 0, tl.int32)
         if chunk.unit_size > 1 if GROUPS else False:
-            for offset in range(0, chunk.end - chunk.begin, GROUP_UNITS):
+            for begin in range(chunk.begin, chunk.end, GROUP_UNITS):
                 grown += _grow_tile(
-                    chunk, words_ptr, previous_ptr, chunk.begin + offset, rank, tie,
+                    chunk, words_ptr, previous_ptr, begin, rank, tie,
                     True, GROUP_UNITS // WORD, DTYPE,
                 )  # fmt: skip
         else:

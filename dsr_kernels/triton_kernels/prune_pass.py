@@ -110,7 +110,9 @@ def _prune_tile(
         if ((counts >> FIELD) & MASK) == 0:
             best = best_place(keys, gone, begin, WORDS)
             unit = (unit_of(best) - begin).to(tl.int32)
-            gone &= (best == 0) | (tile_numbers(WORDS) != unit)
+            # A tile, since a bool spread over one is no bool any more in Triton's interpreter.
+            none = tl.zeros([WORDS, 1], tl.int64) + best == 0
+            gone &= none | (tile_numbers(WORDS) != unit)
             kept = tl.maximum(lost, best)
             lost = tl.minimum(lost, best)
         if ZERO:

@@ -8,7 +8,7 @@ multiples of 16 where a large layer has them so.
 
 import torch
 import triton.language as tl
-from kernel_resources import _row, _usage, compiled
+from kernel_resources import _row, compiled, usage
 
 from dsr_kernels.triton_kernels.conv_kernels import (
     masked_conv2d_grad_weight_kernel,
@@ -149,8 +149,8 @@ def product_rows(op, arch):
             if arg not in constants and (arg.endswith("_ptr") or arg.startswith(MULTIPLES))
         }
         built = compiled(kernel, types, constants, options, arch, multiples)
-        (usage,) = _usage(built.asm["cubin"]).values()
-        rows.append(_row(f"triton {triton.__version__}", op, name.strip(), arch) | usage)
+        (used,) = usage(built.asm["cubin"]).values()
+        rows.append(_row(f"triton {triton.__version__}", op, name.strip(), arch) | used)
         texts.append(built.asm["ptx"])
     return rows, texts
 

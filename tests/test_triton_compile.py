@@ -3,7 +3,7 @@
 import pytest
 import triton
 import triton.language as tl
-from kernel_resources import ARCHS, FUSED, compare, compiled, machine_code, triton_rows
+from kernel_resources import ARCHS, FUSED, compare, compiled, machine_code, triton_rows, usage
 from product_variants import PRODUCTS
 from triton_variants import VARIANTS
 
@@ -37,3 +37,18 @@ def test_a_contraction_would_be_noticed():
         built = compiled(_product_and_sum, types, {}, {"enable_fp_fusion": fused}, 90)
         found = FUSED.findall(machine_code(built.asm["cubin"]))
         assert len(found) == int(fused)
+
+
+@triton.jit
+def _divided_by_their_sum(values_ptr):
+    at = values_ptr + tl.arange(0, 4096)
+    values = tl.load(at)
+    tl.store(at, values / tl.sum(values, axis=0))
+
+
+@pytest.mark.parametrize(("registers", "spilled"), [(32, True), (255, False)])
+def test_registers_that_do_not_suffice_would_be_noticed(registers, spilled):
+    options = {"num_warps": 1, "maxnreg": registers}
+    built = compiled(_divided_by_their_sum, {"values_ptr": "*fp32"}, {}, options, 90)
+    (found,) = usage(built.asm["cubin"]).values()
+    assert (found["spills"] + found["stack"] > 0) is spilled

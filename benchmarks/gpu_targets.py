@@ -89,12 +89,13 @@ def outcome(target: GpuTarget, rows: Sequence[Row]) -> tuple[str, str]:
     if target.field == "graph_us":
         return f"{digits(own_us)} us", _verdict(own_us <= target.bound)
     if target.field == "of_copy":
-        if not ours["of_copy"]:
+        copy = best(case, "copy", replayed=True)
+        if not ours["of_copy"] or copy is None:
             return "", OPEN
         return f"{float(ours['of_copy']):.2g}", _verdict(float(ours["of_copy"]) >= target.bound)
     rival = best(case, target.against)
-    if rival is None:
-        return "", OPEN
+    if rival is None or not (rival.get("graph_us") or rival.get("no_graph")):
+        return "", OPEN  # its calls alone would flatter ours, if a graph could hold it
     factor = device_us(rival) / own_us
     how = "" if rival.get("graph_us") else ", which no graph can hold"
     name = f" of {rival['provider']}" if target.against in KINDS else ""

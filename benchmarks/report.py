@@ -31,6 +31,7 @@ COLUMNS = (
     "q10_us",
     "q90_us",
     "graph_us",
+    "no_graph",
     "speedup",
     "speedup_low",
     "speedup_high",
@@ -52,8 +53,8 @@ def rows_of(case: Case, measurements: Sequence[Measurement]) -> list[Row]:
     ``speedup_high``; ``graph_speedup`` is the same of replays where both have one. ``bytes`` is
     what must be moved at least, and ``of_copy`` what fraction of the copy's time that would take of
     the provider's time: both are empty for a case that moves next to nothing. ``graph_us``
-    is the device's time for the replay of a CUDA graph, of what can be captured on a GPU;
-    ``of_copy`` compares these where both exist.
+    is the device's time for the replay of a CUDA graph, of what can be captured on a GPU, and
+    ``no_graph`` why something cannot; ``of_copy`` compares replays where both exist.
     """
     copied = 2 * case.copied_bytes
     copy = next((m for m in measurements if m.provider.kind == "copy" and not m.error), None)
@@ -68,6 +69,7 @@ def rows_of(case: Case, measurements: Sequence[Measurement]) -> list[Row]:
             "provider": m.provider.name,
             "kind": m.provider.kind,
             "calls": len(m.seconds),
+            "no_graph": m.no_graph,
             "error": m.error,
         }
         if not m.error:

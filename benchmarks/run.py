@@ -64,10 +64,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ValueError as error:
         parser.error(str(error))
     make_folder(parser, options.out)
-    if options.out is not None and options.append:
-        _check_headers(parser, options.out, ops)
-    if options.out is not None and not options.append:
-        write_machine(options.out, device, f"python -m benchmarks.run {' '.join(arguments)}")
+    if options.out is not None:
+        if options.append:
+            check_headers(parser, [options.out / f"{op}.csv" for op in ops], COLUMNS)
+        command = f"python -m benchmarks.run {' '.join(arguments)}"
+        write_machine(options.out, device, command, append=options.append)
     shapes = [net(n, dtype) for n in nets for dtype in dtypes]
     rows: list[Row] = []
     for op in ops:
@@ -82,15 +83,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _check_headers(parser: Parser, out: Path, ops: Sequence[str]) -> None:
-    """End with one line if an op's file is there with other columns than would be appended."""
-    for path in (out / f"{op}.csv" for op in ops):
+def check_headers(parser: Parser, paths: Sequence[Path], columns: Sequence[str]) -> None:
+    """End with one line if a file is there with other columns than would be appended."""
+    for path in paths:
         if not path.exists():
             continue
         with path.open(newline="", errors="replace") as file:
             header = next(csv.reader(file), [])
-        if header != list(COLUMNS):
-            wrong = next((c for c in (*COLUMNS, *header) if (c in header) != (c in COLUMNS)), "")
+        if header != list(columns):
+            wrong = next((c for c in (*columns, *header) if (c in header) != (c in columns)), "")
             parser.error(f"--append: {path}: its columns differ ({wrong!r}); measure it again")
 
 

@@ -14,9 +14,14 @@ from benchmarks.sources import of_op, of_training
 ROOT = Path(__file__).parent.parent
 PRODUCT_SOURCES = [
     "benchmarks/masked_products",
+    "csrc/cpu/apply_mask.cpp",
+    "dsr_kernels/dispatch.py",
+    "dsr_kernels/extension.py",
     "dsr_kernels/library/masking.py",
+    "dsr_kernels/product_checks.py",
     "dsr_kernels/products.py",
     "dsr_kernels/route_table.py",
+    "dsr_kernels/routes.py",
     "dsr_kernels/triton_kernels/conv_kernels.py",
     "dsr_kernels/triton_kernels/masked_copy.py",
     "dsr_kernels/triton_kernels/product_tuning.py",

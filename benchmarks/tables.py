@@ -86,7 +86,9 @@ def contents(results: Path, train: Path | None = None) -> dict[str, Callable[[],
         "cpu machine": partial(_machine, folder),
         "cpu table3": partial(_table3, folder),
         "cpu summary": lambda: summary_text(ops),
-        "cpu headline": lambda: summary_text({op: ops[op] for op in HEADLINE}),
+        "cpu headline": lambda: (
+            f"{summary_text({op: ops[op] for op in HEADLINE})}\n\n{_machine(folder, HEADLINE)}"
+        ),
         "cpu losses": lambda: losses_text(ops),
         "digits": lambda: accuracy_text(read_rows(results / "digits.csv")),
         "gpu summary": lambda: _of_gpus(
@@ -148,8 +150,8 @@ def _of_gpus(folders: Sequence[Path], text: Callable[[Path], str], none: str = N
     return "\n\n".join(f"**{folder.name}**\n\n{text(folder)}" for folder in folders)
 
 
-def _machine(folder: Path) -> str:
-    return machine_text(folder) + _stale_mark(folder, DEFAULT)
+def _machine(folder: Path, ops: Sequence[str] = DEFAULT) -> str:
+    return machine_text(folder) + _stale_mark(folder, ops)
 
 
 def _table3(folder: Path) -> str:

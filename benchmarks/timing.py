@@ -33,6 +33,7 @@ class Measurement:
     wall: float = 0.0
     error: str = ""
     graph_seconds: list[float] = field(default_factory=list)
+    no_graph: str = ""  # why no graph can hold it; empty where it has one or none was tried
 
     @property
     def median(self) -> float:
@@ -107,14 +108,14 @@ def _replay(measurement: Measurement, evict: Evictor, budget: float) -> None:
             refuse_waiting(measurement.provider)
         measurement.graph_seconds = graph_seconds(measurement.provider, evict, budget)
     except (WaitsForDeviceError, WrongResultError) as error:
-        print(f"{measurement.provider.name}: no graph replay: {error}")
+        measurement.no_graph = str(error)
     except Exception as error:  # whatever a baseline raises
+        measurement.no_graph = (str(error).splitlines() or [type(error).__name__])[0]
         # A capture that failed can leave PyTorch's generator and allocator in its middle.
         if not capture_works():
             _broken_captures.append(measurement.provider.name)
-        print(
-            f"{measurement.provider.name}: no graph replay: {(str(error).splitlines() or [''])[0]}"
-        )
+    if measurement.no_graph:
+        print(f"{measurement.provider.name}: no graph replay: {measurement.no_graph}")
 
 
 def _warmed(provider: Provider, device: torch.device, weights: int) -> Measurement:

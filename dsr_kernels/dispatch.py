@@ -232,12 +232,12 @@ def _load(schema: OpSchema, name: str) -> Callable[..., Any]:
         module = importlib.import_module(f"dsr_kernels.{_FOLDERS[name]}.{schema.stem}")
         found = getattr(module, schema.name)
         if name == "triton":
-            found = _naming(schema.name, found)
+            found = naming(schema.name, found)
     _launchers[schema.name, name] = found
     return found
 
 
-def _naming(op: str, run_kernel: Callable[..., Any]) -> Callable[..., Any]:
+def naming(op: str, run_kernel: Callable[..., Any]) -> Callable[..., Any]:
     """A Triton launcher whose errors name the op, as those of the native modules do."""
 
     def run(*args: Any) -> Any:
@@ -245,6 +245,8 @@ def _naming(op: str, run_kernel: Callable[..., Any]) -> Callable[..., Any]:
             result = run_kernel(*args)
             if extension.waits_for_every_launch():
                 extension.wait(_device_of(args))
+        except (torch.OutOfMemoryError, NotImplementedError):
+            raise  # callers tell these apart
         except RuntimeError as error:
             raise RuntimeError(f"{op}: {error}") from error
         return result

@@ -74,15 +74,7 @@ def wait(device: torch.device) -> None:
 
 def launcher(stem: str, name: str, outputs: Callable[..., Any]) -> Callable[..., Any]:
     """A function that takes an op's torch arguments and runs its native launcher."""
-    native = module(name)
-    if isinstance(native, str):
-        raise RuntimeError(f"{stem}: {native}")
-    function = getattr(native, stem, None)
-    if function is None:
-        raise RuntimeError(
-            f"{stem}: dsr_kernels._{name} was built from older sources; build it again "
-            "(make build, or pip install .)"
-        )
+    function = _native_function(stem, name)
 
     def on_cpu(*args: Any) -> Any:
         results = outputs(*args)
@@ -109,10 +101,27 @@ def masked_copy(source: Tensor, words: Tensor, units: Sequence[int], target: Ten
         words, units: the layer's mask.
         target: of the same strides, or ``source`` itself.
     """
-    native: Any = module("cpu")
-    threads = torch.get_num_threads()
-    native.masked_copy(_buffer(source), _buffer(words), units, _buffer(target), threads)
+    function, threads = _native_function("masked_copy", "cpu"), torch.get_num_threads()
+    function(_buffer(source), _buffer(words), units, _buffer(target), threads)
     return target
+
+
+def _native_function(stem: str, name: str) -> Callable[..., Any]:
+    """A function of the native module ``_cpu`` or ``_cuda``.
+
+    Raises:
+        RuntimeError: the module, or the function in it, is not there.
+    """
+    native = module(name)
+    if isinstance(native, str):
+        raise RuntimeError(f"{stem}: {native}")
+    function: Callable[..., Any] | None = getattr(native, stem, None)
+    if function is None:
+        raise RuntimeError(
+            f"{stem}: dsr_kernels._{name} was built from older sources; build it again "
+            "(make build, or pip install .)"
+        )
+    return function
 
 
 def _as_tuple(results: Any) -> Sequence[Any]:

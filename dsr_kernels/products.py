@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from dsr_kernels.dispatch import forced_backend, launcher, register, schema_of
 from dsr_kernels.routes import choose_route, preferred
@@ -104,6 +105,11 @@ def differentiable(
     eager: Any = type(op, (torch.autograd.Function,), members)
 
     def call(*args: Any) -> Any:
+        if forward_ad._current_level >= 0:
+            raise NotImplementedError(
+                f"{op}: there is no forward-mode differentiation; use backward, or "
+                "torch.nn.functional on a weight that is masked beforehand"
+            )
         if not is_plain(args):
             return through_torch(*args)
         if torch.is_grad_enabled() and any(isinstance(t, Tensor) and t.requires_grad for t in args):

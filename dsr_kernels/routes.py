@@ -162,7 +162,7 @@ def _nearest(place: tuple[str, ...], sizes: tuple[int, ...]) -> Measured | None:
 
     Args:
         place: GPU, op, part, dtype and structure, which must be the row's.
-        sizes: rows, stride and the weight's shape; those not given count for nothing.
+        sizes: rows, stride and the weight's shape; a weight not given counts for nothing, rows for 1.
     """
 
     def distance(row: Measured) -> float:

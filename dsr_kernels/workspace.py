@@ -44,12 +44,17 @@ def note_changes(tensors: Sequence[Tensor]) -> None:
     """Remember what a graph that is being captured will change unseen, each time it is replayed."""
     if tensors and is_capturing(tensors[0].device):
         for tensor in tensors:
-            _changed_by_graphs[tensor] = True
+            _changed_by_graphs[_owner(tensor)] = True
 
 
 def is_changed_by_a_graph(tensor: Tensor) -> bool:
     """Whether an op of this package that changes the tensor was ever captured."""
-    return tensor in _changed_by_graphs
+    return _owner(tensor) in _changed_by_graphs
+
+
+def _owner(tensor: Tensor) -> Tensor:
+    """The tensor whose memory, and version counter, a view shares."""
+    return tensor if tensor._base is None else tensor._base
 
 
 def refuse_capture(device: torch.device) -> None:

@@ -17,6 +17,7 @@ MACHINE = dict.fromkeys(markdown.MACHINE_KEYS, "x")
 def row(provider, kind, graph="", called="100.0", net="resnet50", of_copy="0.5", sparsity="0.9"):
     values = {"net": net, "sparsity": sparsity, "dtype": "float32", "provider": provider}
     values |= {"kind": kind, "graph_us": graph, "median_us": called, "of_copy": of_copy}
+    values |= {"no_graph": "" if graph or kind == "ours" else "waits for the device"}
     return dict.fromkeys(COLUMNS, "") | values | {"speedup": "1", "bytes": "1000000"}
 
 
@@ -46,6 +47,7 @@ def test_a_target_is_judged_by_the_replay_on_the_named_case():
         ("5 of torch.compile of masks, rejection", "**met**"),
     ]
     fraction = [row("dsr (cuda)", "ours", "200.0", net="1e8", of_copy="0.81")]
+    fraction.append(row("copy", "copy", "190.0", net="1e8"))
     assert outcomes("prune_threshold_", fraction)[0] == ("0.81", "**met**")
     masks = [row("dsr (cuda)", "ours", "45.0"), row("masks", "eager", "440.0", "900.0")]
     assert outcomes("prune_threshold_", masks)[1:3] == [
@@ -56,6 +58,12 @@ def test_a_target_is_judged_by_the_replay_on_the_named_case():
 
 def test_what_is_not_measured_is_open():
     assert set(outcomes("dsr_step", [])) == {("", "open")}
+    # A rival whose capture nobody tried: its calls against our replay would say nothing.
+    untried = [{**r, "no_graph": ""} for r in STEP]
+    assert outcomes("dsr_step", untried)[2] == ("", "open")
+    alone = [row("dsr (cuda)", "ours", "200.0", net="1e8", of_copy="0.81")]
+    alone.append(row("copy", "copy", net="1e8"))
+    assert outcomes("prune_threshold_", alone)[0] == ("", "open")
     called = [row("dsr (cuda)", "ours"), row("masks", "eager")]
     assert set(outcomes("prune_threshold_", called)) == {("", "open")}
     text = gpu_targets.targets_text({})

@@ -128,6 +128,14 @@ def test_an_error_of_a_triton_launcher_names_the_op():
     def broken(tensor):
         raise RuntimeError("an illegal memory access was encountered")
 
-    with pytest.raises(RuntimeError, match="^apply_mask_: an illegal memory access"):
-        dispatch._naming("apply_mask_", broken)(torch.zeros(1))
-    assert dispatch._naming("apply_mask_", torch.neg)(torch.ones(1)).item() == -1
+    with pytest.raises(RuntimeError, match=r"^apply_mask_: an illegal memory access"):
+        dispatch.naming("apply_mask_", broken)(torch.zeros(1))
+    assert dispatch.naming("apply_mask_", torch.neg)(torch.ones(1)).item() == -1
+
+
+def test_an_error_that_callers_tell_apart_keeps_its_type():
+    def full(tensor):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(torch.OutOfMemoryError, match=r"^CUDA out of memory"):
+        dispatch.naming("apply_mask_", full)(torch.zeros(1))

@@ -86,3 +86,16 @@ def test_routes_of_structures_there_are_none_of():
         choose_route("masked_linear", structure="blocks")
     with pytest.raises(ValueError, match="structure: expected one of"):
         explain("masked_linear", structure="blocks")
+
+
+@pytest.mark.parametrize("dual", ["x", "weight"])
+def test_forward_mode_differentiation_is_refused(dual):
+    arguments = {"x": X, "weight": WEIGHT}
+    with torch.autograd.forward_ad.dual_level():
+        made = torch.autograd.forward_ad.make_dual(
+            arguments[dual], torch.ones(()).expand_as(arguments[dual]).clone()
+        )
+        with pytest.raises(NotImplementedError, match="masked_linear: there is no forward-mode"):
+            masked_linear(**{**arguments, dual: made}, mask=MASK)
+    with pytest.raises(NotImplementedError, match="masked_linear: there is no forward-mode"):
+        torch.func.jvp(lambda x: masked_linear(x, WEIGHT, MASK), (X,), (X,))

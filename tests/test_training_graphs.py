@@ -5,14 +5,19 @@ launch kernels.
 """
 
 import pytest
-from nets import METHODS, OPTIMIZERS, assert_promises, assert_same, make_sparse, mlp, train
+import torch
+from nets import METHODS, OPTIMIZERS, assert_promises, assert_same, batch, make_sparse, mlp, train
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import dsr
-from dsr import sparsifier
+from dsr import hooks
 from dsr_kernels.schema import OPS
 
-REFUSED = {"rigl": "RigL", "deepr": "DeepR", "deepr-soft": "DeepR"}
+REFUSED = {
+    "rigl": "backward: RigL needs the gradients of inactive weights in some steps",
+    "deepr": "optimizer.step: DeepR does something else in some steps",
+    "deepr-soft": "optimizer.step: DeepR does something else in some steps",
+}
 
 
 def start(method, **arguments):
@@ -26,7 +31,7 @@ def start(method, **arguments):
 @pytest.fixture
 def capture(monkeypatch):
     def begin(on):
-        monkeypatch.setattr(sparsifier, "is_captured", lambda device: on)
+        monkeypatch.setattr(hooks, "is_captured", lambda device: on)
 
     return begin
 
@@ -53,9 +58,36 @@ def test_replays_end_where_eager_steps_do(name, capture):
 def test_steps_that_differ_are_refused(name, capture):
     model, sparse, optimizer = start(METHODS[name])
     capture(True)
-    with pytest.raises(RuntimeError, match=f"{REFUSED[name]} does something else in some steps"):
+    with pytest.raises(RuntimeError, match=REFUSED[name]):
         train(model, sparse, optimizer, 1)
     assert sparse.step == 0
+
+
+def test_a_step_that_gradscaler_may_skip_is_refused(capture):
+    model, sparse, _ = start(METHODS["dsr"])
+    sparse.detach()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, fused=True)
+    sparse.attach(optimizer)
+    scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+    scaler.scale(model(torch.randn(4, 12)).sum()).backward()
+    capture(True)
+    with pytest.raises(RuntimeError, match="GradScaler may skip it"):
+        scaler.step(optimizer)
+    assert sparse.step == 0
+
+
+def test_deepr_may_have_forward_and_backward_captured(capture):
+    eager, half = start(METHODS["deepr"]), start(METHODS["deepr"])
+    train(*eager, 6)
+    for step in range(6):
+        model, _, optimizer = half
+        x, y = batch(model, step)
+        capture(True)
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(model(x), y).backward()
+        capture(False)
+        optimizer.step()
+    assert_same(eager[1].masks(), half[1].masks())
 
 
 def test_strict_is_refused(capture):

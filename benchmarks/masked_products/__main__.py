@@ -31,7 +31,7 @@ from benchmarks.masked_products.places import (
 from benchmarks.masked_products.timed import Timed, time_ways
 from benchmarks.masked_products.ways import Steps, Way, ways_of
 from benchmarks.report import write_machine
-from benchmarks.run import DEVICES, Parser, make_folder, names_of
+from benchmarks.run import DEVICES, Parser, check_headers, make_folder, names_of
 
 OPS = ("masked_linear", "masked_conv2d")
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -72,9 +72,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     sweep, out, append = _parse(arguments)
     warnings.filterwarnings("ignore", message="Sparse .* (beta|checks)|.*prototype stage")
     started = time.monotonic()
-    if out is not None and not append:
+    if out is not None:
         command = f"python -m benchmarks.masked_products {' '.join(arguments)}"
-        write_machine(out, sweep.device, command, MACHINE)
+        write_machine(out, sweep.device, command, MACHINE, append)
     for number, op in enumerate(sweep.ops, 1):
         deadline = started + 60 * sweep.minutes * number / len(sweep.ops)
         goes_on = append
@@ -129,6 +129,8 @@ def _parse(arguments: list[str]) -> tuple[Sweep, Path | None, bool]:
     except ValueError as error:
         parser.error(str(error))
     make_folder(parser, options.out)
+    if options.append and options.out is not None:
+        check_headers(parser, [options.out / csv_name(op) for op in sweep.ops], COLUMNS)
     return sweep, options.out, options.append
 
 

@@ -167,13 +167,17 @@ def _cell(ways: dict[str, Row], way: str) -> str:
 
 
 def _together(places: Sequence[dict[str, Row]], way: str) -> str:
-    """Dense time of all shapes over that of a way."""
+    """Dense time of all shapes over that of a way, as a table shows it."""
     if not any(_beside(ways, way) for ways in places):
         return ""
+    speed = _speed(places, way)
+    return "-" if math.isnan(speed) else f"{speed:.3g}"
+
+
+def _speed(places: Sequence[dict[str, Row]], way: str) -> float:
+    """Dense time of all shapes over that of a way; not a number where one could not run."""
     pairs = [(_microseconds(ways), _number(ways.get(way))) for ways in places]
-    if any(math.isnan(ratio) for _, ratio in pairs):
-        return "-"
-    return f"{sum(dense for dense, _ in pairs) / sum(dense / ratio for dense, ratio in pairs):.3g}"
+    return sum(dense for dense, _ in pairs) / sum(dense / ratio for dense, ratio in pairs)
 
 
 def _targets_text(rows: Sequence[Row]) -> str:
@@ -182,11 +186,14 @@ def _targets_text(rows: Sequence[Row]) -> str:
         return ""
     found = []
     for provider, structure, sparsity, count, least in TARGETS:
-        for key, ways in _places(rows).items():
-            if (key[0], *key[2:5]) != ("transformer", str(count), sparsity, structure):
-                continue
-            where = f"{NAMES[provider]}, {key[1]}, {structure}, {count} rows, {key[5]}"
+        asked = ("transformer", str(count), sparsity, structure)
+        there = [item for item in _places(rows).items() if (item[0][0], *item[0][2:5]) == asked]
+        name = f"{NAMES[provider]}, {structure}, {count} rows"
+        for key, ways in there:
+            where = f"{name}, {key[1]}, {key[5]}"
             found.append(_verdict(where, least, _number(ways.get(provider))))
+        if not there:
+            found.append(_verdict(name, least, math.nan))
     return f"Asked: {'; '.join(found)}." if found else ""
 
 
@@ -198,10 +205,8 @@ def _convolutions_targets_text(rows: Sequence[Row]) -> str:
     found = []
     for (net, *place, dtype), places in _by_net(_places(rows)).items():
         if place == ["0.9", "unstructured"]:
-            together = _together(places, provider)
-            value = float(together) if together not in ("", "-") else math.nan
             where = f"{NAMES[provider]}, {NET_NAMES.get(net, net)}, {dtype}"
-            found.append(_verdict(where, least, value))
+            found.append(_verdict(where, least, _speed(places, provider)))
     return f"Asked: {'; '.join(found)}." if found else ""
 
 

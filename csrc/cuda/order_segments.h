@@ -1,6 +1,6 @@
 // What the second launch of a search keeps for the later ones, so that these need not read the
 // values again: the candidates with the first digit sought, an eighth of an octave. They are about
-// one in 18 at most if the values are normal, and many only where many values are nearly equal.
+// one in 17 at most if the values are normal, and many only where many values are nearly equal.
 //
 // Each warp keeps those of its own units of a chunk in a segment of its own, and says how many they
 // were. If they did not fit, the same warp of the later launches reads its units again. So nobody

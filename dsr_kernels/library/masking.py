@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import cache, lru_cache
 
 import torch
 from torch import Tensor
 
 from dsr_kernels import extension, triton_kernels
-from dsr_kernels.dispatch import run_part
+from dsr_kernels.dispatch import naming, run_part
 from dsr_kernels.layout import LayerShape, SparseLayout
 
 
@@ -28,10 +28,15 @@ def masked_weight(weight: Tensor, words: Tensor, units: Sequence[int], is_masked
     if _is_native(weight):
         return extension.masked_copy(weight, words, units, torch.empty_like(weight))
     if weight.is_cuda and not triton_kernels.unavailable(weight.device):
-        from dsr_kernels.triton_kernels.masked_copy import masked_copy
-
-        return masked_copy(weight, words, units)
+        return _copy_by_triton()(weight, words, units)
     return mask_(weight.clone(), words, units)
+
+
+@cache
+def _copy_by_triton() -> Callable[..., Tensor]:
+    from dsr_kernels.triton_kernels.masked_copy import masked_copy
+
+    return naming("masked_copy", masked_copy)
 
 
 def _is_native(tensor: Tensor) -> bool:

@@ -72,6 +72,7 @@ def load(sparse: Sparsifier, given: dict[str, Any]) -> None:
     dormant = _checked_dormant(given.get("dormant", {}), own.get("dormant", {}), masks)
     slept = _checked_slept(given["slept"], storage.layout.layers) if own else None
     storage.check_unchanged()
+    sparse._follow_device()
     storage.mask.words.copy_(mask_bits.words)
     state.ever.words.copy_(ever_bits.words)
     storage.mask_weights()

@@ -21,8 +21,8 @@ def claim(parameters: Iterable[Tensor], holder: weakref.ref[Any]) -> None:
 def release(parameters: Iterable[Tensor], holder: weakref.ref[Any]) -> None:
     """Let go of what ``holder`` holds, and of nothing else."""
     for parameter in parameters:
-        if not is_taken(parameter, holder):
-            _taken.pop(parameter, None)
+        if _taken.get(parameter) is holder:
+            del _taken[parameter]
 
 
 def is_taken(parameter: Tensor, besides: weakref.ref[Any] | None = None) -> bool:

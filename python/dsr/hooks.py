@@ -120,18 +120,39 @@ def is_captured(device: torch.device) -> bool:
     return device.type == "cuda" and torch.cuda.is_current_stream_capturing()
 
 
-def refuse_capture(method: Method, rules: Rules | None, strict: bool) -> None:
+def refuse_capture(
+    method: Method, rules: Rules | None, strict: bool, optimizer: torch.optim.Optimizer
+) -> None:
     """Refuse to capture a step that is not the same in every replay, or has to wait.
 
     Raises:
-        RuntimeError: names the method, or ``strict``.
+        RuntimeError: names the method, ``strict`` or GradScaler.
     """
     if strict:
         raise RuntimeError("optimizer.step: strict looks at every gradient, no CUDA graph can")
+    if getattr(optimizer, "found_inf", None) is not None:
+        raise RuntimeError(
+            "optimizer.step: GradScaler may skip it, and a replay would not say so; leave "
+            "optimizer.step out of the CUDA graph"
+        )
     if rules is not None and (rules.before_step or rules.dense_gradient == "due"):
         raise RuntimeError(
             f"optimizer.step: {type(method).__name__} does something else in some steps, which a "
-            "CUDA graph would repeat; capture forward and backward alone"
+            "CUDA graph would repeat; leave optimizer.step out of it"
+        )
+
+
+def refuse_captured_backward(method: Method, device: torch.device) -> None:
+    """Refuse to capture a backward pass whose gradients are masked in some steps only.
+
+    Raises:
+        RuntimeError: names the method.
+    """
+    if is_captured(device):
+        raise RuntimeError(
+            f"backward: {type(method).__name__} needs the gradients of inactive weights in some "
+            "steps, and a CUDA graph would mask them in all or in none; "
+            "torch.cuda.make_graphed_callables leaves that to the steps"
         )
 
 

@@ -128,13 +128,12 @@ def reallocate(
     mask, previous = storage.mask, storage.previous
     state.number += 1
     previous.words.copy_(mask.words)
-    threshold = None if rules.adapt is None else state.threshold.clone()
+    threshold = state.threshold.clone()
     try:
         counts, grown = _move(rules, storage, state, optimizer, seed, step, total_steps)
     except BaseException:  # a rule of one's own raised: as if this had not begun
         mask.words.copy_(previous.words)
-        if threshold is not None:
-            state.threshold.copy_(threshold)
+        state.threshold.copy_(threshold)
         state.number -= 1
         raise
     if not rules.dense_state:

@@ -11,18 +11,9 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.utils.hooks import RemovableHandle
 
-from dsr import checkpoint_state, report
+from dsr import checkpoint_state, hooks, report
 from dsr.claims import claim, is_taken, release
 from dsr.divergence import DivergenceWatch
-from dsr.hooks import (
-    AttachGuard,
-    BackwardEnd,
-    is_captured,
-    refuse_capture,
-    refuse_closure,
-    refuse_sharding,
-    step_was_skipped,
-)
 from dsr.masked import MaskedStorage
 from dsr.methods.base import Method
 from dsr.nonfinite import NonFiniteWatch, raise_if_nonfinite
@@ -62,7 +53,7 @@ class Sparsifier:
         self._optimizer: torch.optim.Optimizer | None = None
         self._guard: RemovableHandle | None = None
         self._handles: list[RemovableHandle] = []
-        self._backward_end: BackwardEnd | None = None
+        self._backward_end: hooks.BackwardEnd | None = None
         self._watch = NonFiniteWatch(storage.names)
         self._ranks = DivergenceWatch(process_group)
         self.constant_budget = int(storage.mask.counts().sum())
@@ -73,7 +64,7 @@ class Sparsifier:
         """Zero the inactive weights and claim the parameters. Called once, by `dsr.sparsify`."""
         self._storage.mask_weights()
         if self._optimizer is None:
-            self._guard = self.model.register_forward_pre_hook(AttachGuard(self.model))
+            self._guard = self.model.register_forward_pre_hook(hooks.AttachGuard(self.model))
         claim(self._storage.weights, self._self)
 
     @property
@@ -106,7 +97,7 @@ class Sparsifier:
             raise TypeError(
                 f"optimizer: expected a torch.optim.Optimizer, got {type(optimizer).__name__}"
             )
-        refuse_sharding(self.model, optimizer)
+        hooks.refuse_sharding(self.model, optimizer)
         held = {id(p) for group in optimizer.param_groups for p in group["params"]}
         for place in self._storage.places:
             if is_taken(place.parameter, besides=self._self):
@@ -127,7 +118,7 @@ class Sparsifier:
             self._guard = None
         self._handles.append(optimizer.register_step_pre_hook(self._before_step))
         self._handles.append(optimizer.register_step_post_hook(self._after_step))
-        self._backward_end = BackwardEnd(self.model.parameters(), self._mask_gradients)
+        self._backward_end = hooks.BackwardEnd(self.model.parameters(), self._mask_gradients)
         claim(self._storage.weights, self._self)
         return self
 
@@ -232,8 +223,10 @@ class Sparsifier:
     def _mask_gradients(self) -> None:
         rules = self._rules
         if rules is not None and rules.dense_gradient != "never":
-            due = self.method.due(self.step + 1, self.total_steps)
-            if rules.dense_gradient == "always" or due:
+            if rules.dense_gradient == "always":
+                return
+            hooks.refuse_captured_backward(self.method, self._storage.device)
+            if self.method.due(self.step + 1, self.total_steps):
                 return
         self._follow_device()
         self._storage.mask_gradients()
@@ -241,25 +234,25 @@ class Sparsifier:
     def _before_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         self._storage.check_unchanged()
         changes = None if self._rules is None else self._rules.before_step
-        if is_captured(self._storage.device):
-            refuse_capture(self.method, self._rules, self.strict)
+        if hooks.is_captured(self._storage.device):
+            hooks.refuse_capture(self.method, self._rules, self.strict, optimizer)
             return
-        if not (self.strict or changes) or step_was_skipped(optimizer):
+        if not (self.strict or changes) or hooks.step_was_skipped(optimizer):
             return
         if self.strict:
             weights = self._storage.weights
             raise_if_nonfinite(self._storage.names, [w.grad for w in weights], "gradients")
             raise_if_nonfinite(self._storage.names, weights, "weights")
         if self._rules is not None and changes:
-            refuse_closure(args, kwargs)
+            hooks.refuse_closure(args, kwargs)
             self._follow_device()
             before_step(changes, self._storage, self._state, optimizer, **self._clock(1))
 
     def _after_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
-        if is_captured(self._storage.device):
+        if hooks.is_captured(self._storage.device):
             self._storage.mask_weights()  # and `replayed` counts the steps
             return
-        if step_was_skipped(optimizer):
+        if hooks.step_was_skipped(optimizer):
             return
         self._follow_device()
         self._watch.check()

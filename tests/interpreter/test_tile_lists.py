@@ -101,6 +101,18 @@ def test_a_mask_that_a_graph_moves_is_looked_at_each_time(finds, monkeypatch):
     assert len(finds) == 4
 
 
+def test_a_mask_in_a_shared_buffer_that_a_graph_moves_is_looked_at_each_time(finds, monkeypatch):
+    own = mask_of()
+    buffer = torch.cat([own.words, own.words])
+    mask = BitMask(own.layout, buffer[: own.words.numel()])
+    lists(mask)
+    with monkeypatch.context() as patch:
+        patch.setattr(workspace, "is_capturing", lambda device: True)
+        activate(mask, 0)
+    lists(mask), lists(mask)
+    assert len(finds) == 3
+
+
 def test_words_without_a_version_are_not_kept(finds):
     with torch.inference_mode():
         mask = mask_of()
@@ -112,9 +124,16 @@ def test_words_without_a_version_are_not_kept(finds):
 def test_a_step_looks_at_a_mask_once_for_each_product_and_again_when_it_has_moved(finds):
     case = Case((3, 64), (128, 64), sparsity=0.9)
     x, weight = case.x.requires_grad_(), case.weight.requires_grad_()
-    for _ in range(2):
+    looked = []
+    for flags in (case.flags, case.flags, ~case.flags):
+        if flags is not case.flags:
+            moved = BitMask.from_bools(case.mask.layout, [flags.flatten()])
+            case.mask.words.copy_(moved.words)
         with dsr_kernels.backend("triton"):
             output = masked_linear(x, weight, case.mask, structure="tiles")
             grads = torch.autograd.grad(output.sum(), (x, weight))
-        assert torch.equal(grads[1] != 0, case.flags)
-    assert len(finds) <= 3
+        assert torch.equal(grads[1] != 0, flags)
+        looked.append(len(finds))
+    assert 1 <= looked[0] <= 3
+    assert looked[1] == looked[0]
+    assert looked[2] == 2 * looked[0]

@@ -18,7 +18,7 @@ from dsr.methods.base import (
 from dsr.methods.protocol import ComingStep, Rules
 from dsr.methods.rules import BySize, RandomGrowth, RandomSignGrowth, SignFlips
 from dsr.methods.schedules import PAPER_STARTS, Stepwise
-from dsr.methods.soft_rewiring import START_DEVIATION, WakeUp
+from dsr.methods.soft_rewiring import SMALLEST_FLOOR, START_DEVIATION, WakeUp
 from dsr_kernels import add_noise_, prune_sign_flips_
 
 CONSTRAINTS = ("layer", "global")
@@ -68,7 +68,8 @@ class DeepR(SparseMethod):
     ever, here until it is pruned. The global variant of the original draws a layer for each
     connection, in proportion to the layers' initial active weights; here the shares are exact.
 
-    With ``soft`` signs stay with a position for ever, as in the original. No dormant value falls
+    With ``soft`` signs stay with a position for ever, as in the original, but where a 16-bit weight
+    is too small a number to have one. No dormant value falls
     below a floor: s / (1 - s) * lr * noise^2 / (2 * l1), with the first temperature's noise and the
     sparsity s of the layer at the start. That is the rule of thumb of the original's code, which
     counts on one temperature only. Its values start
@@ -115,6 +116,11 @@ class DeepR(SparseMethod):
         for name, value in above_0.items():
             if value == 0:
                 raise ValueError(f"{name}: expected a number above 0 with soft, got {value!r}")
+        if not SMALLEST_FLOOR < self.dormant_floor < 1 / SMALLEST_FLOOR:
+            raise ValueError(
+                f"l1: expected eta * temperature / l1 in ({SMALLEST_FLOOR:g}, "
+                f"{1 / SMALLEST_FLOOR:g}) with soft, got {self.dormant_floor:g}"
+            )
         if self.random_signs or self.constraint != "layer":
             raise ValueError(
                 "soft: signs and layers of what grows are its own; leave random_signs and "

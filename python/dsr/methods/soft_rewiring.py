@@ -13,7 +13,7 @@ from dsr_kernels import BitMask, Purpose, add_noise_, apply_mask_, prune_sign_fl
 
 # Normal numbers of this deviation are as dense at 0 as uniform ones in [-1, 1] are.
 START_DEVIATION = 0.8
-SMALLEST_FLOOR = 2.0**-126  # at a learning rate of 0 nothing is divided by 0
+SMALLEST_FLOOR = 2.0**-100  # at a learning rate of 0 nothing is divided by 0
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,12 @@ class WakeUp:
         values, slept = r.dormant.values, r.dormant.inactive(r.previous)
         sleeping = slept.clone()
         floors = [self.floor * odds for odds in r.dormant.odds()]
+        rates = r.learning_rates()  # before anything changes, as a weight may have none by now
         woken = self._walk(r, values, sleeping, floors)
         r.mask.words.bitwise_or_(slept.words & ~sleeping.words)
         with torch.no_grad():
-            rates = zip(r.learning_rates(), floors, strict=True)
-            _exchange(r.weights, values, [rate * floor for rate, floor in rates])
+            lowest = [rate * floor for rate, floor in zip(rates, floors, strict=True)]
+            _exchange(r.weights, values, lowest)
         apply_mask_(values, r.dormant.inactive(r.mask))
         return woken
 
@@ -89,6 +90,6 @@ def _exchange(
             floor = floor.clamp(min=SMALLEST_FLOOR)
         else:
             floor = max(floor, SMALLEST_FLOOR)
-        asleep_at = weight / floor
+        asleep_at = weight.float() / floor
         weight.sub_(value * floor)
         value.sub_(asleep_at).clamp_(-1, 1)

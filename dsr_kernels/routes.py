@@ -162,7 +162,7 @@ def _nearest(place: tuple[str, ...], sizes: tuple[int, ...]) -> Measured | None:
 
     Args:
         place: GPU, op, part, dtype and structure, which must be the row's.
-        sizes: rows, stride and the weight's shape; a weight not given counts for nothing, rows for 1.
+        sizes: rows (1 if not given), stride and the weight's shape (nothing if not given).
     """
 
     def distance(row: Measured) -> float:

@@ -12,7 +12,7 @@ from dsr_kernels import dispatch
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs/results.md"
-PAGES = (DOCS, ROOT / "docs/masked-products.md")
+PAGES = (DOCS, ROOT / "docs/masked-products.md", ROOT / "README.md")
 FIELDS = (
     "net",
     "sparsity",

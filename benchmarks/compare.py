@@ -26,6 +26,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("old", type=Path, help="folder with the CSV files of one run")
     parser.add_argument("new", type=Path, help="folder with those of another")
     options = parser.parse_args(list(sys.argv[1:] if argv is None else argv))
+    for name, folder in (("old", options.old), ("new", options.new)):
+        if not folder.is_dir():
+            parser.error(f"{name}: expected a folder, got {folder}")
     try:
         old, new = ratios(options.old), ratios(options.new)
     except FormatError as error:

@@ -144,9 +144,16 @@ def losses_text(ops: dict[str, list[Row]], field: str = "median_us") -> str:
             if best and ours and float(best[field]) < float(ours[field]):
                 lines.append(
                     f"- `{op}` on {label_of(key, cases)}: {best['provider']} takes "
-                    f"{duration(best[field])}, ours {duration(ours[field])}."
+                    f"{duration(best[field])}, ours {duration(ours[field])}{_open(best, field)}."
                 )
     return "\n".join(lines) or ("None." if any(ops.values()) else NOT_MEASURED)
+
+
+def _open(row: Row, field: str) -> str:
+    """That the interval of a ratio leaves open which is faster, where it does."""
+    name = "graph_speedup" if field == "graph_us" else "speedup"
+    high = row.get(f"{name}_high")
+    return "; their intervals leave it open" if high and float(high) >= 1 else ""
 
 
 def accuracy_text(runs: Sequence[Row]) -> str:

@@ -63,6 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         dtypes = [DTYPES[name] for name in names_of(options.dtype, DTYPES, "--dtype")]
     except ValueError as error:
         parser.error(str(error))
+    if options.append and options.out is None:
+        parser.error("--append: needs --out, the folder to append to")
     make_folder(parser, options.out)
     if options.out is not None:
         if options.append:

@@ -15,7 +15,9 @@ KEY_DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 def check_mask(mask: Any, name: str = "mask") -> None:
     if not isinstance(mask, BitMask):
-        raise TypeError(f"{name}: expected a BitMask, got {type(mask).__name__}")
+        raise TypeError(
+            f"{name}: expected a BitMask, got {type(mask).__name__}; BitMask.from_bools makes one"
+        )
 
 
 def check_same_layout(mask: BitMask, other: BitMask, name: str) -> None:

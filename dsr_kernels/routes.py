@@ -136,10 +136,11 @@ def describe(op: str, **conditions: Any) -> list[str]:
         route = choose_route(op, **conditions)
         return [f"  route: {route.name}: {route.reason}"]
     places = sum(row.op == op for row in MEASURED)
+    structures, others = " and ".join(STRUCTURES[1:]), "=, ".join(CONDITIONS[:-1])
     return [
-        f"  route: {places} measured; else library, or triton-tiles on a GPU for the structures "
-        f"{' and '.join(STRUCTURES[1:])}; give {'=, '.join(CONDITIONS[:-1])}= and "
-        f"{CONDITIONS[-1]}= for that of one call"
+        f"  route: {places or 'no'} places measured; else library, or triton-tiles on a GPU "
+        f"for the structures {structures}; give {others}= and {CONDITIONS[-1]}= for that of one "
+        "call"
     ]
 
 

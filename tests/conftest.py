@@ -60,8 +60,14 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("backend", _backends(OPS[op]), indirect=True)
 
 
+# Each of these tests starts a process or a compiler of its own and takes minutes.
+LONG = ("test_triton_interpreter.py", "test_triton_compile.py", "test_cuda_emulated.py")
+
+
 def pytest_collection_modifyitems(config, items):
     if DEVICE == "cpu":
+        # First, so that no process waits at the end for one that has just begun the longest.
+        items.sort(key=lambda item: item.path.name not in LONG)
         return
     chosen = part_of([item for item in items if {"device", "backend"} & set(item.fixturenames)])
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])

@@ -73,12 +73,14 @@ class CrowdedNet:
             parts = [before, before + 1, before + crowded, before + crowded + 1]
             chosen.append([*parts, before + crowded // 2, before + crowded * 9 // 10])
         columns = torch.tensor(chosen).t()
+        if INTERPRETED:  # each search takes seconds there
+            columns = columns[:: len(columns) - 1]
         if per_layer:
             return list(columns.contiguous().to(self.device))
         # The crowds of all layers share the digit.
-        before, _, upto, *_ = columns.sum(1).tolist()
+        before, _, upto, *_ = torch.tensor(chosen).sum(0).tolist()
         places = (before, before + 1, (before + upto) // 2, upto, upto + 1)
-        return [torch.tensor([k], device=self.device) for k in places]
+        return [torch.tensor([k], device=self.device) for k in places[:: 2 if INTERPRETED else 1]]
 
     def _row(self):
         """Which units are in the crowd, and which are candidates: all of the crowd's."""

@@ -72,7 +72,7 @@ class Training(TrainingMachine):
         else:
             assert sparse.step == step + 1
             # An infinity may change a weight's sign, and that is what DeepR prunes by.
-            flipped = self.method in ("deepr", "deepr-soft") and not math.isnan(value)
+            flipped = self.method.startswith("deepr") and not math.isnan(value)
             if not flipped and (count > 1 or not due):
                 assert sparse.masks()[name][index]  # never pruned while the layer has another
         run.check_promises()

@@ -98,9 +98,16 @@ def test_strict_is_refused(capture):
 
 
 def test_a_replay_of_nothing_is_refused():
-    sparse = dsr.sparsify(mlp(), METHODS["static"])
-    with pytest.raises(RuntimeError, match=r"replayed: .* attach it first"):
+    model = mlp()
+    sparse = dsr.sparsify(model, METHODS["deepr"], total_steps=100)
+    with pytest.raises(RuntimeError, match=r"replayed: no optimizer.step\(\) was captured"):
         sparse.replayed()
+    optimizer = OPTIMIZERS["momentum"](model.parameters())
+    sparse.attach(optimizer)
+    train(model, sparse, optimizer, 2)
+    with pytest.raises(RuntimeError, match=r"a step that really runs is counted by itself"):
+        sparse.replayed()
+    assert sparse.step == 2
 
 
 class Kernels(TorchDispatchMode):

@@ -13,7 +13,8 @@ INEXACT = ("div.full", ".ftz", "fma.")
 
 
 def test_every_triton_op_is_compiled_here():
-    assert {*VARIANTS, *PRODUCTS} == {op.name for op in OPS.values() if "triton" in op.backends}
+    ops = {op.name for op in OPS.values() if "triton" in op.backends}
+    assert {*VARIANTS, *PRODUCTS} == {*ops, "masked_copy"}  # a part of the library's products
 
 
 @pytest.mark.parametrize("arch", ARCHS)

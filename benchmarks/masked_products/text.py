@@ -188,12 +188,12 @@ def _targets_text(rows: Sequence[Row]) -> str:
     for provider, structure, sparsity, count, least in TARGETS:
         asked = ("transformer", str(count), sparsity, structure)
         there = [item for item in _places(rows).items() if (item[0][0], *item[0][2:5]) == asked]
-        name = f"{NAMES[provider]}, {structure}, {count} rows"
+        place = f"{structure}, {count} rows"
         for key, ways in there:
-            where = f"{name}, {key[1]}, {key[5]}"
+            where = f"{NAMES[provider]}, {key[1]}, {place}, {key[5]}"
             found.append(_verdict(where, least, _number(ways.get(provider))))
         if not there:
-            found.append(_verdict(name, least, math.nan))
+            found.append(_verdict(f"{NAMES[provider]}, {place}", least, math.nan))
     return f"Asked: {'; '.join(found)}." if found else ""
 
 

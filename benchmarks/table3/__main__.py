@@ -84,7 +84,9 @@ def _parser() -> Parser:
     parser.add_argument("--device", default="cpu", help=" or ".join(DEVICES))
     parser.add_argument("--nets", default=",".join(SETTINGS), help="of %(default)s")
     parser.add_argument("--methods", default=",".join(METHODS), help="of %(default)s")
-    parser.add_argument("--implementations", default=",".join(IMPLEMENTATIONS))
+    parser.add_argument(
+        "--implementations", default=",".join(IMPLEMENTATIONS), help="of %(default)s"
+    )
     parser.add_argument("--blocks", type=_count(2), help="default: 25; on a CPU 5")
     parser.add_argument("--steps", type=_count(1), help="a block, default: 20; on a CPU 4")
     more = "a row takes, about, with fewer blocks, but at least two; default: no limit"

@@ -42,15 +42,15 @@ def load(sparse: Sparsifier, given: dict[str, Any]) -> None:
     own = _dormant(sparse)
     expected = {*identity, "step", "budget", "masks", "threshold", "reallocations", "moved", "ever"}
     expected |= own.keys()
-    if not isinstance(given, dict) or set(given) != expected:
-        keys = sorted(given) if isinstance(given, dict) else type(given).__name__
-        raise ValueError(f"state: expected the keys {sorted(expected)}, got {keys}")
-    for key in _IDENTITY:
-        if given[key] != identity[key]:
+    if isinstance(given, dict):  # first, since other options may have other keys
+        for key in (key for key in _IDENTITY if key in given and given[key] != identity[key]):
             raise ValueError(
                 f"state: {_difference(key, given[key], identity[key])}; resume with the model and "
                 "arguments it was saved with"
             )
+    if not isinstance(given, dict) or set(given) != expected:
+        keys = sorted(given) if isinstance(given, dict) else type(given).__name__
+        raise ValueError(f"state: expected the keys {sorted(expected)}, got {keys}")
     counts = ("step", "reallocations", *(["budget"] if sparse.method.has_budget else []))
     for key in counts:
         _check_count(given[key], key)

@@ -51,6 +51,7 @@ class Sparsifier:
         self._storage = storage
         self._self = weakref.ref(self)
         self._optimizer: torch.optim.Optimizer | None = None
+        self._is_in_a_graph = False
         self._guard: RemovableHandle | None = None
         self._handles: list[RemovableHandle] = []
         self._backward_end: hooks.BackwardEnd | None = None
@@ -125,16 +126,22 @@ class Sparsifier:
     def replayed(self) -> None:
         """Count a training step that a CUDA graph has replayed, and reallocate where it is due.
 
-        Hooks do not run in a replay. An ``optimizer.step()`` that is captured masks the weights in
-        the graph and is not counted; call this behind every ``graph.replay()`` instead, on the same
-        stream. Masks change in place, so that the next replay uses them.
+        No hook runs in a replay, and an ``optimizer.step()`` that is captured is not counted: call
+        this behind every ``graph.replay()``, on the same stream, and never behind a step that
+        really ran. Masks change in place, so that the next replay uses them.
 
         Raises:
-            RuntimeError: not attached, or a parameter was replaced.
+            RuntimeError: no step was captured since ``attach``, or a parameter was replaced.
             NonFiniteError: sparse weights hold NaN or Inf.
+
+        Example:
+            >>> graph.replay(), sparse.replayed()  # the graph holds an optimizer.step()
         """
-        if self._optimizer is None:
-            raise RuntimeError("replayed: this sparsifier follows no optimizer; attach it first")
+        if self._optimizer is None or not self._is_in_a_graph:
+            raise RuntimeError(
+                "replayed: no optimizer.step() was captured in a CUDA graph since attach; a step "
+                "that really runs is counted by itself"
+            )
         self._storage.check_unchanged()
         self._watch.check()
         self._advance(self._optimizer)
@@ -150,7 +157,7 @@ class Sparsifier:
         if self._guard is not None:
             self._guard.remove()
             self._guard = None
-        self._optimizer = None
+        self._optimizer, self._is_in_a_graph = None, False
         release(self._storage.weights, self._self)
 
     def penalty(self) -> Tensor:
@@ -250,7 +257,8 @@ class Sparsifier:
 
     def _after_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         if hooks.is_captured(self._storage.device):
-            self._storage.mask_weights()  # and `replayed` counts the steps
+            self._is_in_a_graph = True
+            self._storage.mask_weights()
             return
         if hooks.step_was_skipped(optimizer):
             return

@@ -53,7 +53,9 @@ class DeepR(SparseMethod):
             moves by the noise alone, until that takes it past 0 and it wakes. So as many wake as
             do: the number of active weights is not fixed, ``stats().budget`` is None, and
             ``sparsity`` is that of the start and the one that noise and L1 would keep if there
-            were no loss. Needs both above 0, and a float32 a weight of memory more.
+            were no loss. Needs both above 0, ``sparse.penalty()`` in the loss, and a float32 a
+            weight of memory more; made for one temperature: ``temperatures=(1e-5,)``,
+            ``temperature_starts=(0,)``.
         random_signs: a weight grows at 1e-12 with a random sign, and is pruned again if its first
             step goes the other way, as in the original; False: it grows at 0 and takes the sign
             of its first step, as in the DSR authors' code.

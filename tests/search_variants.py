@@ -5,7 +5,7 @@ Not all that a launcher may ask for: the flags that change what a kernel does, w
 
 from dsr_kernels.triton_kernels.digits import count_kernel
 from dsr_kernels.triton_kernels.grow_largest import grow_kernel
-from dsr_kernels.triton_kernels.prune_pass import prune_kernel
+from dsr_kernels.triton_kernels.prune_pass import ELEMENT_REGISTERS, prune_kernel
 from dsr_kernels.triton_kernels.ranks import ACTIVE, FREE_FIRST, INACTIVE, PRUNABLE
 from dsr_kernels.triton_kernels.search import TIE_REGISTERS, TILES
 from dsr_kernels.triton_kernels.ties import tie_kernel
@@ -42,7 +42,7 @@ def _prune(op, ties, per_layer, zero, keep_one, groups, dtype):
         "DTYPE": dtype,
         "CHUNK": tuning(op).block,
     }
-    return (prune_kernel, constexprs, {})
+    return (prune_kernel, constexprs, {} if groups else {"maxnreg": ELEMENT_REGISTERS})
 
 
 def _grow(per_layer, groups, dtype):

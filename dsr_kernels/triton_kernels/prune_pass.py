@@ -45,6 +45,7 @@ from dsr_kernels.triton_kernels.zeroing import (
 )
 from dsr_kernels.workspace import counters
 
+ELEMENT_REGISTERS = 72  # a thread, without groups; some ptxas would take 64 and spill one
 PRUNED_GROUPS = tl.constexpr(64)  # groups a program reads together: with 128 registers spill
 FIELD = tl.constexpr(20)  # bits for each of three counts of one chunk
 MASK = tl.constexpr((1 << 20) - 1)
@@ -211,7 +212,7 @@ def prune_pass(
     pruned, surviving, nonfinite = (table.new_empty(layers) for _ in range(3))
     if layers == 0:
         return pruned, surviving, nonfinite
-    plan = chunks(table, config.block)
+    plan, groups = chunks(table, config.block), has_groups(table)
     with torch.cuda.device_of(words):
         prune_kernel[(plan.number,)](
             layer_table(weights, table),
@@ -230,10 +231,11 @@ def prune_pass(
             PER_LAYER=per_layer,
             ZERO=zero,
             KEEP_ONE=keep_one,
-            GROUPS=has_groups(table),
+            GROUPS=groups,
             DTYPE=dtype_code(weights),
             CHUNK=config.block,
             num_warps=config.warps,
+            maxnreg=None if groups else ELEMENT_REGISTERS,
             enable_fp_fusion=False,
         )
     return pruned, surviving, nonfinite

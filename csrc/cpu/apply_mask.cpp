@@ -12,30 +12,16 @@
 #include "common/bits.h"
 #include "common/layout.h"
 #include "cpu/launchers.h"
+#include "cpu/mask_chunks.h"
 #include "cpu/team.h"
 
 namespace dsr::cpu {
 namespace {
 
-constexpr int64_t kChunkElements = 1 << 15;
-// Waking a second thread costs about as much as this many elements.
-constexpr int64_t kMinElementsPerThread = 1 << 16;
-
-// Rows [begin, end) of one tensor. A row is a mask word where units are elements, a unit where
-// they are contiguous, and otherwise one outer index. In place where source and target are one.
-struct Chunk {
-  const Buffer* source;
-  const Buffer* target;
-  LayerShape shape;
-  const uint32_t* words;
-  int64_t begin;
-  int64_t end;
-};
-
 // The words [begin, end), each with 32 elements of its own.
 template <typename T>
-inline __attribute__((always_inline)) void mask_words(const T* from, T* to, const uint32_t* words,
-                                                      int64_t begin, int64_t end) {
+DSR_ALWAYS_INLINE void mask_words(const T* from, T* to, const uint32_t* words, int64_t begin,
+                                  int64_t end) {
   // A lookup of bit values, not a shift by j: baseline x86-64 has no variable vector shift.
   static constexpr T kBit[16] = {0x1,   0x2,   0x4,   0x8,   0x10,   0x20,   0x40,   0x80,
                                  0x100, 0x200, 0x400, 0x800, 0x1000, 0x2000, 0x4000, 0x8000};
@@ -75,7 +61,7 @@ void keep(const T* from, T* to, int64_t count) {
 }
 
 template <typename T>
-void mask_elements(const Chunk& chunk, const T* from, T* to) {
+void mask_elements(const MaskChunk& chunk, const T* from, T* to) {
   const int64_t units = chunk.shape.units();
   const int64_t whole = std::min(chunk.end, units / kWordBits);
   mask_whole_words(from, to, chunk.words, chunk.begin, whole);
@@ -85,7 +71,7 @@ void mask_elements(const Chunk& chunk, const T* from, T* to) {
 }
 
 template <typename T>
-void mask_contiguous_units(const Chunk& chunk, const T* from, T* to) {
+void mask_contiguous_units(const MaskChunk& chunk, const T* from, T* to) {
   const int64_t unit_size = chunk.shape.unit_size;
   for (int64_t unit = chunk.begin; unit < chunk.end; ++unit) {
     if (is_active(chunk.words, unit)) {
@@ -97,7 +83,7 @@ void mask_contiguous_units(const Chunk& chunk, const T* from, T* to) {
 }
 
 template <typename T>
-void mask_strided_units(const Chunk& chunk, const T* from, T* to) {
+void mask_strided_units(const MaskChunk& chunk, const T* from, T* to) {
   const int64_t inner = chunk.shape.inner;
   for (int64_t o = chunk.begin; o < chunk.end; ++o) {
     for (int64_t u = 0; u < chunk.shape.unit_size; ++u) {
@@ -110,7 +96,7 @@ void mask_strided_units(const Chunk& chunk, const T* from, T* to) {
 }
 
 template <typename T>
-void mask_chunk(const Chunk& chunk) {
+void mask_rows(const MaskChunk& chunk) {
   const T* from = chunk.source->as<const T>();
   T* to = chunk.target->as<T>();
   if (chunk.shape.unit_size == 1) {
@@ -122,33 +108,16 @@ void mask_chunk(const Chunk& chunk) {
   }
 }
 
-void add_chunks(const Buffer& source, const Buffer& target, const LayerShape& shape,
-                const uint32_t* words, std::vector<Chunk>& chunks) {
-  element_bytes(target.dtype);  // refuses an unknown dtype before anything is written
-  const bool by_word = shape.unit_size == 1;
-  const int64_t rows = by_word ? words_for(shape.units()) : shape.outer;
-  const int64_t row_elements = by_word ? kWordBits : shape.unit_size * shape.inner;
-  const int64_t step = std::max<int64_t>(1, kChunkElements / row_elements);
-  for (int64_t begin = 0; begin < rows; begin += step) {
-    chunks.push_back({&source, &target, shape, words, begin, std::min(rows, begin + step)});
-  }
-}
-
-void mask_chunks(const std::vector<Chunk>& chunks, int64_t elements, int threads) {
-  const int team = team_size(elements, kMinElementsPerThread, threads);
-  const int64_t count = static_cast<int64_t>(chunks.size());
-#pragma omp parallel for schedule(static) num_threads(team) if (team > 1)
-  for (int64_t c = 0; c < count; ++c) {
-    switch (element_bytes(chunks[c].target->dtype)) {
-      case 2:
-        mask_chunk<uint16_t>(chunks[c]);
-        break;
-      case 4:
-        mask_chunk<uint32_t>(chunks[c]);
-        break;
-      default:
-        mask_chunk<uint64_t>(chunks[c]);
-    }
+void mask_chunk(const MaskChunk& chunk) {
+  switch (element_bytes(chunk.target->dtype)) {
+    case 2:
+      mask_rows<uint16_t>(chunk);
+      break;
+    case 4:
+      mask_rows<uint32_t>(chunk);
+      break;
+    default:
+      mask_rows<uint64_t>(chunk);
   }
 }
 
@@ -156,22 +125,15 @@ void mask_chunks(const std::vector<Chunk>& chunks, int64_t elements, int threads
 
 void apply_mask(const std::vector<Buffer>& tensors, const std::vector<int64_t>& layers,
                 const Buffer& words, const Buffer& table, int threads) {
-  std::vector<Chunk> chunks;
-  int64_t elements = 0;
-  for (size_t t = 0; t < tensors.size(); ++t) {
-    const LayerShape shape = read_layer(table.as<int64_t>(), layers[t]);
-    add_chunks(tensors[t], tensors[t], shape, words.as<uint32_t>() + shape.word_offset, chunks);
-    elements += tensors[t].size;
-  }
-  mask_chunks(chunks, elements, threads);
+  run_chunks(divide_tensors(tensors, layers, words, table), threads, mask_chunk);
 }
 
 void masked_copy(const Buffer& source, const Buffer& words, const std::vector<int64_t>& units,
                  const Buffer& target, int threads) {
-  std::vector<Chunk> chunks;
+  MaskWork work;
   const LayerShape shape{units.at(0), units.at(1), units.at(2), 0, 0};
-  add_chunks(source, target, shape, words.as<uint32_t>(), chunks);
-  mask_chunks(chunks, source.size, threads);
+  work.add(source, target, shape, words.as<uint32_t>());
+  run_chunks(work, threads, mask_chunk);
 }
 
 }  // namespace dsr::cpu

@@ -16,6 +16,13 @@
 #define DSR_CLONES
 #endif
 
+// Before a template that such a function calls, so that it is compiled into both copies.
+#if defined(__GNUC__)
+#define DSR_ALWAYS_INLINE inline __attribute__((always_inline))
+#else
+#define DSR_ALWAYS_INLINE inline
+#endif
+
 namespace dsr::cpu {
 
 // At most `threads`, and each with at least `work_per_thread` to do.

@@ -12,12 +12,6 @@
 #include "common/select.h"
 #include "cpu/team.h"
 
-#if defined(__GNUC__)
-#define DSR_ALWAYS_INLINE inline __attribute__((always_inline))
-#else
-#define DSR_ALWAYS_INLINE inline
-#endif
-
 namespace dsr::cpu {
 
 constexpr int kBlockWords = 32;

@@ -41,7 +41,7 @@ OP_COLUMNS = (
     "net", "sparsity", "provider", "kind", "median_us", "speedup", "bytes", "of_copy", "error",
 )  # fmt: skip
 TABLE3_COLUMNS = ("net", "method", "ratio", "overhead", "error")
-ON_HOST = ("checkpoint_save", "checkpoint_load")  # whose work no GPU does
+ON_HOST = ("checkpoint_save", "checkpoint_load", "mask_and_count_")  # whose work no GPU does
 HEADLINE = ("dsr_step", "prune_threshold_", "kth_magnitude", "grow_random_")  # for the README
 FILES = tuple(ROOT / name for name in ("README.md", "docs/results.md", "docs/masked-products.md"))
 

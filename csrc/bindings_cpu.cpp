@@ -11,6 +11,7 @@ namespace py = pybind11;
 PYBIND11_MODULE(_cpu, module) {
   const auto release = py::call_guard<py::gil_scoped_release>();
   module.def("apply_mask", &dsr::cpu::apply_mask, release);
+  module.def("mask_and_count", &dsr::cpu::mask_and_count, release);
   module.def("masked_copy", &dsr::cpu::masked_copy, release);
   module.def("prune_threshold", &dsr::cpu::prune_threshold, release);
   module.def("kth_magnitude", &dsr::cpu::kth_magnitude, release);

@@ -12,6 +12,7 @@ from dsr_kernels.ops.grow_largest import grow_largest_
 from dsr_kernels.ops.grow_random import Purpose, grow_random_
 from dsr_kernels.ops.kth_magnitude import kth_magnitude
 from dsr_kernels.ops.layer_mean import layer_mean
+from dsr_kernels.ops.mask_and_count import mask_and_count_
 from dsr_kernels.ops.masked_conv2d import masked_conv2d
 from dsr_kernels.ops.masked_linear import masked_linear
 from dsr_kernels.ops.pack import pack
@@ -39,6 +40,7 @@ __all__ = [
     "grow_random_",
     "kth_magnitude",
     "layer_mean",
+    "mask_and_count_",
     "masked_conv2d",
     "masked_linear",
     "pack",

@@ -21,6 +21,9 @@ _NO_TENSOR_CORE_GEMM = (
     " none yet"
 )
 _TORCH_ON_CPU = "on a CPU the product is torch's own: see library"
+_COUNTED_BY_PRUNING = (
+    "after every step a GPU masks alone, by apply_mask_; the ops that prune count NaN and Inf there"
+)
 _BOUND_BY_MEMORY = "bound by memory alone: the Triton kernel is enough"
 _UNPACKS = "unpack runs there; the product is torch's own: see library"
 _UNPACKED = dict.fromkeys(("cuda", "triton", "cpu"), _UNPACKS)
@@ -59,6 +62,12 @@ _ALL = (
         "(Tensor(a!)[] tensors, int[] layers, Tensor words, Tensor table) -> ()",
         backends=KERNELS,
         missing={},
+    ),
+    OpSchema(
+        "mask_and_count_",
+        "(Tensor(a!)[] tensors, int[] layers, Tensor words, Tensor table) -> Tensor nonfinite",
+        backends=("cpu", "reference"),
+        missing=dict.fromkeys(("cuda", "triton"), _COUNTED_BY_PRUNING),
     ),
     OpSchema(
         "prune_threshold_",

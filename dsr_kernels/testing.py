@@ -174,6 +174,7 @@ def _packed_linear(s: _Sample) -> list[Any]:
 
 _SAMPLES: dict[str, Callable[[_Sample], list[Any]]] = {
     "apply_mask_": _apply_mask,
+    "mask_and_count_": _apply_mask,
     "prune_threshold_": _prune_threshold,
     "kth_magnitude": _kth_magnitude,
     "prune_smallest_": _prune_smallest,

@@ -45,6 +45,7 @@ class Net:
 # Each takes a Net and returns the op's outputs.
 CALLS = {
     "apply_mask_": lambda n: dsr_kernels.apply_mask_(n.tensors, n.mask),
+    "mask_and_count_": lambda n: dsr_kernels.mask_and_count_(n.tensors, n.mask),
     "prune_threshold_": lambda n: dsr_kernels.prune_threshold_(n.tensors, n.mask, n.threshold),
     "kth_magnitude": lambda n: dsr_kernels.kth_magnitude(
         n.tensors, n.mask, n.counts, active=False, largest=True

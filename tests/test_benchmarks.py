@@ -19,7 +19,7 @@ SEQUENCES = {"dsr_step", "checkpoint_save", "checkpoint_load"}
 PRODUCTS = {"masked_linear", "masked_conv2d", "packed_linear"}
 # Their result is returned, so putting their arguments back does not undo it.
 RETURNED = {"allocate_growth", "kth_magnitude", "layer_mean", "checkpoint_save", "checkpoint_load"}
-RETURNED |= PRODUCTS | {"pack", "unpack"}
+RETURNED |= PRODUCTS | {"pack", "unpack", "mask_and_count_"}
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +71,9 @@ def test_work_not_done_is_noticed(op, device):
             provider.check(result)
 
 
-@pytest.mark.parametrize("op", ["allocate_growth", "kth_magnitude", "layer_mean"])
+@pytest.mark.parametrize(
+    "op", ["allocate_growth", "kth_magnitude", "layer_mean", "mask_and_count_"]
+)
 def test_a_wrong_result_is_noticed(op, device):
     for provider in build(op, device).providers[1:-1]:
         result = provider.run()

@@ -79,6 +79,7 @@ def test_without_zero_the_weights_version_stays(name, device):
     "name",
     [
         "apply_mask_",
+        "mask_and_count_",
         "prune_threshold_",
         "prune_smallest_",
         "reset_state_",

@@ -11,6 +11,9 @@ namespace dsr::cpu {
 void apply_mask(const std::vector<Buffer>& tensors, const std::vector<int64_t>& layers,
                 const Buffer& words, const Buffer& table, int threads);
 
+void mask_and_count(const std::vector<Buffer>& tensors, const std::vector<int64_t>& layers,
+                    const Buffer& words, const Buffer& table, const Buffer& nonfinite, int threads);
+
 // No op of its own: the products mask one layer by it, in place if source and target are one.
 void masked_copy(const Buffer& source, const Buffer& words, const std::vector<int64_t>& units,
                  const Buffer& target, int threads);

@@ -13,7 +13,7 @@ from dsr.hooks import is_flattened
 from dsr.methods.protocol import SparseParam
 from dsr.selection import Owned
 from dsr.units import layer_shape, same_order, unit_bits
-from dsr_kernels import BitMask, SparseLayout, apply_mask_, reset_state_
+from dsr_kernels import BitMask, SparseLayout, apply_mask_, mask_and_count_, reset_state_
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 DISTRIBUTED_TYPES = ("DTensor", "ShardedTensor")
@@ -106,8 +106,16 @@ class MaskedStorage:
         self.mask, self.previous = self.mask.to(self.device), self.previous.to(self.device)
         return True
 
-    def mask_weights(self) -> None:
+    def mask_weights(self) -> Tensor | None:
+        """Zero the inactive weights. Where they lie on a CPU, the same pass counts NaN and Inf.
+
+        Returns:
+            int64 [layers], or None on a GPU.
+        """
+        if self.device.type == "cpu":
+            return mask_and_count_(self.weights, self.mask)
         apply_mask_(self.weights, self.mask)
+        return None
 
     def mask_gradients(self) -> None:
         """Zero the gradients of inactive weights, in one launch."""

@@ -264,8 +264,10 @@ class Sparsifier:
             return
         self._follow_device()
         self._watch.check()
-        self._storage.mask_weights()
+        nonfinite = self._storage.mask_weights()
         self._advance(optimizer)
+        if nonfinite is not None:
+            self._watch.submit(nonfinite)
 
     def _advance(self, optimizer: torch.optim.Optimizer) -> None:
         """Count a step that changed weights, and reallocate where the method says so."""
@@ -282,8 +284,6 @@ class Sparsifier:
             if compared:
                 self._ranks.submit(self._storage.mask.words, self._state.number, self.step)
             self._watch.submit(counts.nonfinite, missing)
-        if self._storage.device.type == "cpu":
-            raise_if_nonfinite(self._storage.names, self._storage.weights, "weights")
 
     def _clock(self, ahead: int) -> dict[str, Any]:
         """What rules are told of the step that is ``ahead`` of those taken."""

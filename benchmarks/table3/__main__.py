@@ -30,7 +30,7 @@ KEY = ("net", "method", "implementation")
 CUT_OFF = "cut off before it had ended"
 COLUMNS = (
     "net", "image", "batch", "method", "implementation", "blocks", "steps", "period",
-    "step_ms", "of_dense", "of_dense_low", "of_dense_high", "multiplied_of_dense",
+    "step_ms", "of_dense", "of_dense_low", "of_dense_high",
     "ratio", "ratio_low", "ratio_high", "reallocation_ms", "overhead",
     "paper_ratio", "paper_spread", "peak_mib", "dense_peak_mib", "error",
 )  # fmt: skip

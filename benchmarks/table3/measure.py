@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.table3.methods import METHODS, Setting
+from benchmarks.table3.methods import Setting
 from benchmarks.table3.paired import (
     Budget,
     interval,
@@ -17,7 +17,7 @@ from benchmarks.table3.paired import (
     reallocation_seconds,
     seconds_of,
 )
-from benchmarks.table3.training import Dense, Multiplied, Training, memory_of, training
+from benchmarks.table3.training import Dense, Training, memory_of, training
 
 REALLOCATIONS = 10  # timed by themselves
 FIRST_STEPS = 2  # where every step reallocates: the second shows what one costs
@@ -59,8 +59,6 @@ def measure(
     if every_step and seconds is not None:
         steps = max(1, min(steps, int(seconds / LEAST_RUNS / moving.step_seconds)))
     trainings = [moving.training, still.training, dense.training]
-    if (implementation, method) == ("ours", METHODS[0]):  # once a network
-        trainings.append(_build(partial(Multiplied, setting, device), first, device).training)
     times = paired_blocks(trainings, blocks, steps, budget)
     row = _ratios(times, steps, steps // period * setting.periods[method])
     row |= {"peak_mib": moving.peak_mib, "dense_peak_mib": dense.peak_mib}
@@ -75,14 +73,14 @@ def measure(
 
 
 def _ratios(times: list[list[float]], steps: int, scale: int) -> Row:
-    """``times`` of moving, still, dense and perhaps multiplied; a block stands for ``scale``."""
-    with_seconds, without_seconds, dense_seconds, *multiplied = times
+    """``times`` of moving, still and dense; a block stands for ``scale``."""
+    with_seconds, without_seconds, dense_seconds = times
     step = sum(without_seconds) / (len(without_seconds) * steps)
     pairs = zip(with_seconds, without_seconds, strict=True)
     # What one reallocation adds, spread over the paper's period of steps.
     ratios = interval([1 + (moved - stayed) / scale / step for moved, stayed in pairs])
     of_dense = interval([w / d for w, d in zip(without_seconds, dense_seconds, strict=True)])
-    row: Row = {
+    return {
         "step_ms": 1e3 * step,
         "of_dense": of_dense.mean,
         "of_dense_low": of_dense.low,
@@ -91,11 +89,6 @@ def _ratios(times: list[list[float]], steps: int, scale: int) -> Row:
         "ratio_low": ratios.low,
         "ratio_high": ratios.high,
     }
-    if multiplied:
-        row["multiplied_of_dense"] = interval(
-            [w / d for w, d in zip(multiplied[0], dense_seconds, strict=True)]
-        ).mean
-    return row
 
 
 def _build(make: Callable[[], Training], steps: int, device: torch.device) -> Built:

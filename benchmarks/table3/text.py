@@ -25,12 +25,6 @@ def table3_text(rows: Sequence[Row]) -> str:
     return (
         f"{table(HEAD, lines, left=3)}\n\n{_range(rows, 'blocks')} pairs of blocks of "
         f"{_range(rows, 'steps')} steps; images and batch: {', '.join(shapes)}."
-        + "".join(
-            f" With `w * mask` in every forward pass a step of {NET_NAMES[row['net']]} takes "
-            f"{float(row['multiplied_of_dense']):.3f} of dense."
-            for row in rows
-            if row.get("multiplied_of_dense")
-        )
     )
 
 

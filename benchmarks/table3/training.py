@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn.utils import parametrize
+from torch import nn
 
 import dsr
 from benchmarks.baselines.training import AuthorsMethod
@@ -31,7 +29,10 @@ class Training(ABC):
         self.images = torch.randn(batch, 3, side, side, device=device)
         self.labels = torch.randint(setting.classes, (batch,), device=device)
         self.loss = nn.CrossEntropyLoss()
-        self.optimizer = torch.optim.SGD(
+        self.optimizer = self.make_optimizer()
+
+    def make_optimizer(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(
             self.model.parameters(),
             lr=LEARNING_RATE,
             momentum=MOMENTUM,
@@ -57,26 +58,6 @@ class Dense(Training):
 
     def update(self) -> None:
         self.optimizer.step()
-
-
-class Multiplied(Dense):
-    """Static masks as one writes them first: ``w * mask`` in every forward pass."""
-
-    def __init__(self, setting: Setting, device: torch.device) -> None:
-        super().__init__(setting, device)
-        for name in dsr.models.sparse_layers(self.model):
-            module = self.model.get_submodule(name.rpartition(".")[0])
-            mask = (torch.rand(module.weight.shape) >= SPARSITY).float().to(device)
-            parametrize.register_parametrization(module, "weight", _Masked(mask))
-
-
-class _Masked(nn.Module):
-    def __init__(self, mask: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("mask", mask)
-
-    def forward(self, weight: Tensor) -> Any:
-        return weight * self.mask
 
 
 class Ours(Training):

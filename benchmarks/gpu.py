@@ -80,11 +80,12 @@ BENCHES: dict[str, tuple[float, list[str]]] = {
     "resnet50": (100, [*TABLE3, *OURS]),
     "authors": (45, [*TABLE3, *AUTHORS]),
     "profile": (18, ["profile"]),
-    "sizes": (45, [*MORE, BY_SIZE, "--nets", "1e8,1e6,1e7,1e5,1e9"]),
-    "sparsity": (22, [*MORE, FEW, "--nets", "resnet50", "--sparsity", ".5,.8,.95,.99"]),
-    "bfloat16": (10, [*MORE, FEW, "--nets", "resnet50", "--dtype", "bfloat16"]),
+    "training_step": (24, ["training_step", "--seconds", "6"]),
+    "sizes": (30, [*MORE, BY_SIZE, "--nets", "1e8,1e6,1e7,1e5,1e9"]),
+    "sparsity": (18, [*MORE, FEW, "--nets", "resnet50", "--sparsity", ".5,.8,.95,.99"]),
+    "bfloat16": (9, [*MORE, FEW, "--nets", "resnet50", "--dtype", "bfloat16"]),
     "shapes": (12, [*MORE, FEW, "--nets", "wrn-16-8,lenet-300-100,transformer-1b"]),
-    "products": (25, ["masked_products", "--minutes", "0.3", "--seconds", "0.02"]),
+    "products": (21, ["masked_products", "--minutes", "0.3", "--seconds", "0.02"]),
     "routes": (20, ["routes", "--minutes", "0.2"]),
 }
 CURVES_S = 8.0

@@ -60,6 +60,10 @@ def sources(name: str, native: str) -> list[str]:
     """The files of an op, or of all that a sequence of ops runs, as far as one device runs them."""
     if name == "table3":
         return sorted({"benchmarks/table3"} | of_training(native))
+    if name == "training_step":
+        own = {"benchmarks/training_step.py", *PRODUCT_SOURCES}
+        own |= {f"benchmarks/table3/{file}.py" for file in ("methods", "paired", "training")}
+        return sorted(own | of_training(native) | of_op("masked_conv2d", native))
     if name == "profile":
         return sorted({"benchmarks/profile.py", *sources("dsr_step", native)} | of_training(native))
     if name == "masked_products":

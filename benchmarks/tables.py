@@ -14,7 +14,7 @@ from dataclasses import fields
 from functools import partial
 from pathlib import Path
 
-from benchmarks import profile
+from benchmarks import profile, training_step
 from benchmarks.gpu_targets import targets_text
 from benchmarks.gpu_text import UNVERIFIED, gpu_op_text, gpu_summary_text
 from benchmarks.markdown import (
@@ -85,6 +85,8 @@ def contents(results: Path, train: Path | None = None) -> dict[str, Callable[[],
     tables: dict[str, Callable[[], str]] = {
         "cpu machine": partial(_machine, folder),
         "cpu table3": partial(_table3, folder),
+        "cpu training step": partial(_training_step, folder),
+        "gpu training step": lambda: _of_gpus(gpus, _training_step),
         "cpu summary": lambda: summary_text(ops),
         "cpu headline": lambda: (
             f"{summary_text({op: ops[op] for op in HEADLINE})}\n\n{_machine(folder, HEADLINE)}"
@@ -163,6 +165,15 @@ def _table3(folder: Path) -> str:
         f"{machine_text(folder, machine)}{_stale_mark(folder, ['table3'], machine)}\n\n"
         f"{table3_text(rows)}"
     )
+
+
+def _training_step(folder: Path) -> str:
+    rows = read_rows(folder / training_step.CSV, training_step.COLUMNS)
+    if not rows:
+        return NOT_MEASURED
+    old = _stale_mark(folder, ["training_step"], training_step.MACHINE)
+    made = training_step.text(rows, "cpu" if folder.name == "cpu" else "cuda")
+    return f"{machine_text(folder, training_step.MACHINE)}{old}\n\n{made}"
 
 
 def _products(folder: Path) -> str:

@@ -97,8 +97,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"--device: expected {' or '.join(DEVICES)}, got {options.device!r}")
     if options.device == "cuda" and not torch.cuda.is_available():
         parser.error("--device: torch sees no CUDA device")
-    if min(options.batch or 1, options.image or 32) < 1:
-        parser.error("--batch, --image: expected a positive int")
+    for name in ("batch", "image"):
+        if getattr(options, name) is not None and getattr(options, name) < 1:
+            parser.error(f"--{name}: expected an int of at least 1, got {getattr(options, name)}")
     try:
         nets = names_of(options.nets, SETTINGS, "--nets")
         there = options.out is not None and options.append

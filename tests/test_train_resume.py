@@ -9,6 +9,7 @@ import sys
 import pytest
 import torch
 
+from dsr.checkpoints import Checkpoints
 from dsr.cli import main
 from dsr.experiments import RunConfig, Training, run
 from dsr.experiments.recipe import deterministic
@@ -106,6 +107,38 @@ def test_wherever_the_kill_comes(killed_in, straight, tmp_path):
         run(settings(), path, checkpoint_every=2, progress=stop_in(killed_in))
     run(settings(), path, checkpoint_every=2, resume=True)
     assert_same_run(path, straight)
+
+
+def test_a_resumed_run_writes_what_it_was_started_to_write(tmp_path, monkeypatch):
+    path, saved = tmp_path / "run", []
+    monkeypatch.setattr(Checkpoints, "save", lambda self, step, **parts: saved.append(step // 13))
+    with pytest.raises(KilledError):
+        run(settings(), path, checkpoint_every=3, tensorboard=True, progress=stop_in(1))
+    logs = set((path / "tensorboard").iterdir())
+    assert main(["train", "--out", str(path), "--resume"]) == 0
+    assert saved == [3, 6, 8]
+    assert set((path / "tensorboard").iterdir()) > logs
+
+
+def test_an_interval_given_on_resume_is_kept(tmp_path):
+    path = tmp_path / "run"
+    with pytest.raises(KilledError):
+        run(settings(), path, progress=stop_in(1))
+    Training(settings(), path, resume=True, checkpoint_every=5).start()
+    Training(settings(), path, resume=True).start()
+    assert Training(settings(), path, resume=True).saving.checkpoint_every == 5
+    (path / "saving.json").unlink()
+    assert Training(settings(), path, resume=True).saving.checkpoint_every == 10
+
+
+@pytest.mark.parametrize(
+    "text", ["{", '{"every": 3}', '{"checkpoint_every": 0}', '{"tensorboard": 1}']
+)
+def test_a_damaged_interval_is_refused(text, tmp_path):
+    Training(settings(), tmp_path / "run").start()
+    (tmp_path / "run" / "saving.json").write_text(text)
+    with pytest.raises(ValueError, match=r"^out: .*saving\.json: "):
+        Training(settings(), tmp_path / "run", resume=True)
 
 
 @pytest.mark.parametrize("method", sorted(METHODS.keys() - {"dsr"}))

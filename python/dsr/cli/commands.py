@@ -64,7 +64,7 @@ def train(
     device: flags.Device = None,
     option: flags.Option = None,
     resume: flags.Resume = False,
-    checkpoint_every: flags.CheckpointEvery = 10,
+    checkpoint_every: flags.CheckpointEvery = None,
     tensorboard: flags.TensorBoard = False,
 ) -> None:
     """Train one sparse network and write its metrics, checkpoints and a picture to --out.
@@ -109,7 +109,7 @@ def compare(
     device: flags.Device = None,
     option: flags.MethodOption = None,
     jobs: flags.Jobs = None,
-    checkpoint_every: flags.CheckpointEvery = 10,
+    checkpoint_every: flags.CheckpointEvery = None,
 ) -> None:
     """Run methods x sparsities x distributions x seeds; finished runs are not run again."""
     settings = flags.settings(locals())

@@ -13,7 +13,7 @@ from dsr.data import DATA
 from dsr.distributions import DISTRIBUTIONS
 from dsr.experiments import RunConfig
 from dsr.experiments.config import DEFAULT_L1
-from dsr.experiments.folder import RunFolder
+from dsr.experiments.folder import RunFolder, Saving
 from dsr.experiments.options import check_choice, parse_option
 from dsr.methods import METHODS
 from dsr.models import MODELS
@@ -105,7 +105,12 @@ Resume = Annotated[
     bool, typer.Option("--resume", help="Continue the run in --out; other flags may be left out.")
 ]
 CheckpointEvery = Annotated[
-    int, _flag("Epochs between checkpoints; there is always one at the end.", "EPOCHS", 10)
+    int | None,
+    _flag(
+        "Epochs between checkpoints; there is always one at the end.",
+        "EPOCHS",
+        Saving.checkpoint_every,
+    ),
 ]
 TensorBoard = Annotated[bool, typer.Option("--tensorboard", help="Also write OUT/tensorboard.")]
 

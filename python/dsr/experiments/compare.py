@@ -46,7 +46,8 @@ class Comparison:
         seeds: one run each.
         options: hyper-parameters by method, then by name.
         jobs: worker processes, one thread each; None: one a core. Results do not depend on it.
-        checkpoint_every: epochs between the checkpoints of a run.
+        checkpoint_every: epochs between the checkpoints of a run; None: 10, or what a run to
+            continue had.
         settings: the other settings of :class:`RunConfig`, the same for all runs.
 
     Raises:
@@ -64,7 +65,7 @@ class Comparison:
         seeds: Sequence[int] = (0, 1, 2, 3, 4),
         options: Mapping[str, Mapping[str, Any]] | None = None,
         jobs: int | None = None,
-        checkpoint_every: int = 10,
+        checkpoint_every: int | None = None,
         **settings: Any,
     ) -> None:
         for name, count in (("jobs", jobs), ("checkpoint_every", checkpoint_every)):

@@ -7,6 +7,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,35 @@ from dsr.experiments.summary import Summary
 
 CONFIG, METRICS, LAYERS, SUMMARY = "config.json", "metrics.jsonl", "layers.jsonl", "summary.json"
 CHECKPOINTS, PICTURE, TENSORBOARD = "checkpoints", "layers.png", "tensorboard"
+SAVING = "saving.json"
 TEMPORARY = ".writing-"
 
 Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Saving:
+    """What a run writes beside its rows; no number that it computes depends on this.
+
+    Attributes:
+        checkpoint_every: epochs between checkpoints.
+        tensorboard: whether the metrics are written for TensorBoard too.
+
+    Raises:
+        ValueError, TypeError: the text starts with the name.
+    """
+
+    checkpoint_every: int = 10
+    tensorboard: bool = False
+
+    def __post_init__(self) -> None:
+        every, logs = self.checkpoint_every, self.tensorboard
+        if not isinstance(every, int) or isinstance(every, bool):
+            raise TypeError(f"checkpoint_every: expected an integer, got {every!r}")
+        if every < 1:
+            raise ValueError(f"checkpoint_every: expected at least 1, got {every}")
+        if not isinstance(logs, bool):
+            raise TypeError(f"tensorboard: expected a bool, got {logs!r}")
 
 
 class RunFolder:
@@ -77,6 +104,18 @@ class RunFolder:
         except (ValueError, TypeError) as error:
             raise ValueError(f"out: {self.path / CONFIG}: {error}") from error
 
+    def saving(self) -> Saving:
+        """What the run in this folder writes; the defaults where it does not say.
+
+        Raises:
+            ValueError: starts with ``out``; the file does not parse.
+        """
+        path = self.path / SAVING
+        try:
+            return Saving(**read_json(path)) if path.exists() else Saving()
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"out: {path}: {error}") from error
+
     def summary(self) -> Summary:
         """The content of ``summary.json``.
 
@@ -109,7 +148,9 @@ class RunFolder:
             )
         return rows
 
-    def start(self, config: RunConfig, metrics: Sequence[Row], layers: Sequence[Row]) -> None:
+    def start(
+        self, config: RunConfig, saving: Saving, metrics: Sequence[Row], layers: Sequence[Row]
+    ) -> None:
         """Create the folder, or cut its rows back to these.
 
         Raises:
@@ -118,6 +159,7 @@ class RunFolder:
         make_folder(self.path)
         if not self.exists:
             write_json(self.path / CONFIG, config.to_dict())
+        write_json(self.path / SAVING, dataclasses.asdict(saving))
         for name, rows in ((METRICS, metrics), (LAYERS, layers)):
             write_text(self.path / name, "".join(_line(row) for row in rows))
 

@@ -16,7 +16,7 @@ from dsr.data import DATA
 from dsr.divergence import world_size
 from dsr.experiments import ranks
 from dsr.experiments.config import RunConfig
-from dsr.experiments.folder import LAYERS, METRICS, Row, RunFolder
+from dsr.experiments.folder import LAYERS, METRICS, Row, RunFolder, Saving
 from dsr.experiments.network import build_network, network_data, rescale
 from dsr.experiments.recipe import (
     batches_per_epoch,
@@ -40,7 +40,7 @@ def run(
     out: str | os.PathLike[str] | None = None,
     *,
     resume: bool = False,
-    checkpoint_every: int = 10,
+    checkpoint_every: int | None = None,
     tensorboard: bool = False,
     progress: Progress | None = None,
 ) -> Summary:
@@ -53,8 +53,9 @@ def run(
         config: what to train.
         out: folder to write to, new or empty; None writes nothing. The same one for all ranks.
         resume: continue the run in ``out`` from its latest checkpoint.
-        checkpoint_every: epochs between checkpoints; there is always one at the end.
-        tensorboard: also write the metrics for TensorBoard.
+        checkpoint_every: epochs between checkpoints; there is always one at the end. None: 10, or
+            what the run to continue had.
+        tensorboard: also write the metrics for TensorBoard; a continued run that did, does.
         progress: called with each row of ``metrics.jsonl`` once it is written.
 
     Returns:
@@ -90,14 +91,11 @@ class Training:
         out: str | os.PathLike[str] | None = None,
         *,
         resume: bool = False,
-        checkpoint_every: int = 10,
+        checkpoint_every: int | None = None,
         tensorboard: bool = False,
     ) -> None:
         """Build the run; the arguments are those of :func:`run`."""
-        if checkpoint_every < 1:
-            raise ValueError(f"checkpoint_every: expected at least 1, got {checkpoint_every}")
         self.config, self.epoch, self.rows = config, 0, list[Row]()
-        self.checkpoint_every, self.tensorboard = checkpoint_every, tensorboard
         self.folder = None if out is None else RunFolder(out)
         self.summary: Summary | None = None
         self._started = False
@@ -105,6 +103,7 @@ class Training:
             self._check_same_config()
         elif self.folder is not None and ranks.rank() == 0:
             self.folder.check_new()
+        self.saving = self._saving(resume, checkpoint_every, tensorboard)
         if config.world_size != world_size():
             raise ValueError(
                 f"world_size: expected {world_size()}, the ranks here, got {config.world_size}"
@@ -128,7 +127,7 @@ class Training:
             ValueError: starts with ``out``; the folder cannot be written.
         """
         if self.folder is not None and self.summary is None and not self._started:
-            self.folder.start(self.config, self.rows, self.layer_rows)
+            self.folder.start(self.config, self.saving, self.rows, self.layer_rows)
             self._started = True
 
     def run(self, progress: Progress | None = None) -> Summary:
@@ -136,7 +135,7 @@ class Training:
         if self.summary is not None:
             return self.summary
         self.start()
-        logs = self.folder.tensorboard if self.folder and self.tensorboard else None
+        logs = self.folder.tensorboard if self.folder and self.saving.tensorboard else None
         done = self.epoch * self.batches
         with deterministic(self.device), scalars(logs, done) as write_scalars:
             while self.epoch < self.config.epochs:
@@ -187,6 +186,12 @@ class Training:
             rescale(self.sparse)
         self.optimizer = sgd(self.model, config)
         self.sparse.attach(self.optimizer)
+
+    def _saving(self, resume: bool, checkpoint_every: int | None, tensorboard: bool) -> Saving:
+        """What to write: as given, the rest as the run to continue has it."""
+        stored = self.folder.saving() if resume and self.folder is not None else Saving()
+        every = stored.checkpoint_every if checkpoint_every is None else checkpoint_every
+        return Saving(every, tensorboard or stored.tensorboard)
 
     def _check_same_config(self) -> None:
         if self.folder is None:
@@ -264,7 +269,7 @@ class Training:
             self.folder.append(row, layer_row)
 
     def _checkpoint(self) -> None:
-        due = self.epoch % self.checkpoint_every == 0 or self.epoch == self.config.epochs
+        due = self.epoch % self.saving.checkpoint_every == 0 or self.epoch == self.config.epochs
         if self.folder is not None and due:
             self.folder.sync_rows()
             step = self.epoch * self.batches

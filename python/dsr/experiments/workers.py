@@ -28,7 +28,7 @@ _stop: Event | None = None  # in a worker: whether its parent was interrupted
 def run_all(
     runs: Mapping[Path, RunConfig],
     jobs: int | None,
-    checkpoint_every: int,
+    checkpoint_every: int | None,
     progress: Callable[[str], None] | None = None,
 ) -> dict[str, str]:
     """Start or continue each run in its folder.
@@ -36,7 +36,7 @@ def run_all(
     Args:
         runs: settings by folder.
         jobs: processes; 1 works in this one; None: one a core, at most 4 on a GPU.
-        checkpoint_every: epochs between checkpoints.
+        checkpoint_every: epochs between checkpoints; None: as :func:`dsr.experiments.run` has it.
         progress: called with the folder's name as each run ends.
 
     Returns:
@@ -78,7 +78,7 @@ def run_all(
     return errors
 
 
-def _run_one(path: Path, config: RunConfig, checkpoint_every: int) -> str | None:
+def _run_one(path: Path, config: RunConfig, checkpoint_every: int | None) -> str | None:
     """Run, and give back the error as text: not every exception survives a pickle."""
     try:
         run(

@@ -1,6 +1,7 @@
 """What ``dsr`` writes and prints when all is well."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -166,6 +167,14 @@ def test_help_and_version(capsys):
     assert "--batch-size" in capsys.readouterr().out
     assert main(["--version"]) == 0
     assert dsr_kernels.__version__ in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", [[], ["train"], ["compare"], ["methods"]])
+def test_help_shows_flags_as_they_are_typed(command, capsys):
+    assert main([*command, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert "--help" in text
+    assert not re.search(r"bool|BOOL|\(None\)", text)
 
 
 @pytest.mark.parametrize("missing", ["typer", "rich"])

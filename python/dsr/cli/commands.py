@@ -26,13 +26,16 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 def command() -> Any:
     """The command that :func:`dsr.cli.main` runs."""
-    return get_command(app)
+    group: Any = get_command(app)
+    for each in (group, *group.commands.values()):
+        each.get_help_option(typer.Context(each)).metavar = ""  # takes no value, as any switch
+    return group
 
 
 @app.callback(invoke_without_command=True)
 def root(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    version: Annotated[bool, flags.switch("--version", "Print the version and exit.")] = False,
 ) -> None:
     """Train neural networks whose weights are sparse from the first step to the last."""
     if version:

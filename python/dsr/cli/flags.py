@@ -47,6 +47,11 @@ def _flag(text: str, metavar: str, default: object) -> Any:
     )
 
 
+def switch(name: str, text: str) -> Any:
+    """A flag that takes no value, and in the help shows none."""
+    return typer.Option(name, help=text, metavar="")
+
+
 def _setting(name: str, metavar: str, text: str) -> Any:
     return _flag(text, metavar, RunConfig.__dataclass_fields__[name].default)
 
@@ -89,7 +94,8 @@ Weights = Annotated[
     _flag("With --masks-from: that run's original weights, or a random draw.", "TEXT", "original"),
 ]
 DenseFrom = Annotated[
-    str | None, _flag("Start from the final weights of the dense run in this folder.", "TEXT", None)
+    str | None,
+    _flag("Start from the final weights of the dense run in this folder.", "TEXT", "none"),
 ]
 Init = Annotated[
     str | None,
@@ -102,7 +108,7 @@ Option = Annotated[
     typer.Option("-o", metavar="NAME=VALUE", help="A hyper-parameter of the method; repeatable."),
 ]
 Resume = Annotated[
-    bool, typer.Option("--resume", help="Continue the run in --out; other flags may be left out.")
+    bool, switch("--resume", "Continue the run in --out; other flags may be left out.")
 ]
 CheckpointEvery = Annotated[
     int | None,
@@ -112,7 +118,7 @@ CheckpointEvery = Annotated[
         Saving.checkpoint_every,
     ),
 ]
-TensorBoard = Annotated[bool, typer.Option("--tensorboard", help="Also write OUT/tensorboard.")]
+TensorBoard = Annotated[bool, switch("--tensorboard", "Also write OUT/tensorboard.")]
 
 Methods = Annotated[str, typer.Option(help="Methods, separated by commas.")]
 Sparsities = Annotated[str, typer.Option(help="Fractions of zeros, separated by commas.")]

@@ -6,7 +6,14 @@ import re
 import sys
 from collections.abc import Sequence
 
-from dsr.cli.errors import BAD_INPUT, FAILED, INTERRUPTED, CommandError, warnings_on_stderr
+from dsr.cli.errors import (
+    BAD_INPUT,
+    BROKEN_PIPE,
+    FAILED,
+    INTERRUPTED,
+    CommandError,
+    warnings_on_stderr,
+)
 
 INSTALL = "pip install 'dsr-kernels[train]'"
 EXTRAS = frozenset(
@@ -21,13 +28,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: those of the command line, without the program's name; None: this process's.
 
     Returns:
-        The exit code: 0, 1 for a run that failed, 2 for bad input, 130 when interrupted.
+        The exit code: 0, 1 for a run that failed, 2 for bad input, 130 when interrupted,
+        141 when nobody reads the output to its end.
     """
     with warnings_on_stderr():
         try:
             return _run(sys.argv[1:] if arguments is None else list(arguments))
         except CommandError as error:
             return _complain(str(error), error.code)
+        except SystemExit as error:
+            if isinstance(error.__context__, BrokenPipeError):  # rich and typer exit with 1
+                return BROKEN_PIPE
+            raise
         except ImportError as error:
             missing = (error.name or "").partition(".")[0]
             if missing not in EXTRAS:

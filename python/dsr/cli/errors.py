@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+BROKEN_PIPE = 141  # what a shell shows for a program that SIGPIPE ended
 
 
 class CommandError(Exception):

@@ -79,7 +79,7 @@ def explain(op: str, **conditions: Any) -> str:
     schema = OPS[op]
     if conditions and "library" not in schema.backends:
         raise ValueError(f"{next(iter(conditions))}: {op} has no routes; expected no conditions")
-    routes.check_conditions(**conditions)
+    routes.check_conditions(op, **conditions)
     lines = [f"{op}: forced to {forced_backend()}" if forced_backend() else f"{op}:"]
     for name in BACKENDS:
         reason = unavailable(schema, name)

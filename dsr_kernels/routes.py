@@ -24,6 +24,7 @@ from dsr_kernels.route_table import MEASURED, Measured
 CONDITIONS = ("rows", "weight", "stride", "part", "dtype", "structure", "device")
 PARTS = ("forward", "backward")
 STRUCTURES = ("unstructured", "tiles", "channels")
+CONVOLUTIONS = ("masked_conv2d",)
 BACKEND_OF = {"library": "library", "triton": "triton", "triton-tiles": "triton"}
 
 
@@ -93,8 +94,8 @@ def preferred(route: Route) -> tuple[str, ...]:
     return tuple(dict.fromkeys((BACKEND_OF[route.name], "library")))
 
 
-def check_conditions(**conditions: Any) -> None:
-    """Refuse what ``explain`` cannot make a route of, by name.
+def check_conditions(op: str, **conditions: Any) -> None:
+    """Refuse what ``explain`` cannot make a route of ``op`` of, by name.
 
     Raises:
         TypeError, ValueError: a condition is not as :func:`choose_route` describes it.
@@ -108,7 +109,10 @@ def check_conditions(**conditions: Any) -> None:
             raise TypeError(f"{name}: expected an int, got {value!r}")
         if value < least:
             raise ValueError(f"{name}: expected at least {least}, got {value}")
-    _check_weight(conditions.get("weight", ()))
+    stride = conditions.get("stride", 1)
+    if stride != 1 and op not in CONVOLUTIONS:
+        raise ValueError(f"stride: {op} is no convolution, leave it out; got {stride}")
+    _check_weight(conditions.get("weight", ()), 4 if op in CONVOLUTIONS else 2)
     part = conditions.get("part", PARTS[0])
     if part not in PARTS:
         raise ValueError(f"part: expected one of {', '.join(PARTS)}, got {part!r}")
@@ -149,12 +153,14 @@ def _check_structure(structure: Any) -> None:
         raise ValueError(f"structure: expected one of {', '.join(STRUCTURES)}, got {structure!r}")
 
 
-def _check_weight(shape: Any) -> None:
+def _check_weight(shape: Any, dims: int) -> None:
     sizes = isinstance(shape, Sequence) and not isinstance(shape, str)
     if not sizes or any(not isinstance(n, int) or isinstance(n, bool) for n in shape):
         raise TypeError(f"weight: expected its shape as ints, got {shape!r}")
     if any(n < 0 for n in shape):
         raise ValueError(f"weight: expected sizes of at least 0, got {list(shape)}")
+    if shape and len(shape) != dims:
+        raise ValueError(f"weight: expected a shape of {dims} dimensions, got {list(shape)}")
 
 
 @lru_cache(maxsize=4096)

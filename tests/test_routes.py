@@ -165,6 +165,10 @@ def test_a_packed_product_is_the_librarys():
         ({"device": 3}, TypeError, "device: expected a torch.device or its name, got 3"),
         ({"structure": "blocks"}, ValueError, "structure: expected one of"),
         ({"row": 3}, ValueError, "row: expected a condition of rows, weight"),
+        ({"weight": (8, 8), "stride": 2}, ValueError, "stride: masked_linear is no convolution"),
+        ({"op": "packed_linear", "stride": 2}, ValueError, "stride: packed_linear is no"),
+        ({"weight": (8, 8, 3, 3)}, ValueError, r"weight: expected a shape of 2 dimensions, got"),
+        ({"op": CONV, "weight": (8, 8)}, ValueError, "weight: expected a shape of 4 dimensions"),
         ({"op": "pack", "rows": 3}, ValueError, "rows: pack has no routes"),
     ],
 )

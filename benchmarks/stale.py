@@ -28,6 +28,8 @@ PRODUCT_SOURCES = [
     "dsr_kernels/triton_kernels/tile_lists.py",
     "dsr_kernels/triton_kernels/weight_tiles.py",
 ]
+# They tell of results and measure nothing.
+EXCEPT = (":(exclude)benchmarks/*/text.py", ":(exclude)benchmarks/*/picture.py")
 
 
 def stale(folder: Path, names: Sequence[str], machine: str = "machine.json") -> list[str]:
@@ -53,7 +55,7 @@ def stale(folder: Path, names: Sequence[str], machine: str = "machine.json") -> 
         return list(names)
     native = "cpu" if folder.name == "cpu" else "cuda"
     return [name for name in names if _git("log", "-1", "--format=%h", f"{commit}..HEAD", "--",
-                                           *sources(name, native))]  # fmt: skip
+                                           *sources(name, native), *EXCEPT)]  # fmt: skip
 
 
 def sources(name: str, native: str) -> list[str]:

@@ -67,6 +67,12 @@ def checkout(tmp_path, monkeypatch):
     return folder
 
 
+def commit_file(file):
+    file.write_text("2")
+    git(file.parent, "add", file.name)
+    git(file.parent, "commit", "-m", file.name)
+
+
 def write_commit(folder, commit):
     (folder / "machine.json").write_text(json.dumps({"commit": commit}))
 
@@ -74,11 +80,18 @@ def write_commit(folder, commit):
 def test_results_are_stale_once_a_source_has_changed(checkout):
     names = ["one", "two"]
     assert stale.stale(checkout, names) == []
-    (checkout.parent / "two.h").write_text("2")
-    git(checkout.parent, "add", "two.h")
-    git(checkout.parent, "commit", "-m", "two")
+    commit_file(checkout.parent / "two.h")
     assert stale.stale(checkout, names) == ["two"]
     assert stale.stale(checkout, names, "none.json") == []
+
+
+def test_what_only_tells_of_results_makes_none_stale(checkout, monkeypatch):
+    monkeypatch.setattr(stale, "sources", lambda name, native: ["benchmarks/table3"])
+    folder = checkout.parent / "benchmarks/table3"
+    folder.mkdir(parents=True)
+    for name, expected in (("text.py", []), ("picture.py", []), ("measure.py", ["table3"])):
+        commit_file(folder / name)
+        assert stale.stale(checkout, ["table3"]) == expected
 
 
 @pytest.mark.parametrize("commit", ["1234567", "1234567-dirty", None])

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.markdown import FormatError, Row, read_machine, read_rows
+from benchmarks.entries import Row
+from benchmarks.markdown import FormatError, read_machine, read_rows
 from benchmarks.run import Parser
 from dsr_kernels import backend_table
 from dsr_kernels.schema import OPS

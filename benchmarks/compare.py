@@ -10,7 +10,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.markdown import FormatError, Row, digits, read_rows, table
+from benchmarks.entries import Row, digits
+from benchmarks.markdown import FormatError, read_rows, table
 from benchmarks.registry import OPS
 from benchmarks.run import Parser
 

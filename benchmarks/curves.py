@@ -13,7 +13,8 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from benchmarks.markdown import FormatError, Row, read_rows
+from benchmarks.entries import Row
+from benchmarks.markdown import FormatError, read_rows
 from benchmarks.plot import COLORS, DPI
 from benchmarks.run import Parser
 from benchmarks.shapes import SIZES

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks.case import KINDS
-from benchmarks.markdown import NET_NAMES, Row, digits, find, table
+from benchmarks.entries import Row, digits, verdict
+from benchmarks.markdown import NET_NAMES, find, table
 from benchmarks.table3.text import judged
 
 SPARSITY, DTYPE = "0.9", "float32"
@@ -116,4 +117,4 @@ def best(case: Sequence[Row], name: str, *, replayed: bool = False) -> Row | Non
 
 
 def _verdict(met: bool) -> str:
-    return "**met**" if met else "**missed**"
+    return f"**{verdict(met)}**"

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
+from benchmarks.entries import Row, cell, digits, duration, limit
 from benchmarks.gpu_targets import best, device_us
-from benchmarks.markdown import (
-    NAMED,
-    Row,
-    digits,
-    duration,
-    find,
-    label_of,
-    shown,
-    table,
-    table_cases,
-)
+from benchmarks.markdown import NAMED, find, label_of, shown, table, table_cases
 
 UNVERIFIED = "Unverified on GPU"
+LIMIT = "{of_copy:.2g} of the {speed:.4g} GB/s of the copy."
 
 
 def gpu_op_text(op: str, rows: Sequence[Row]) -> str:
@@ -27,10 +20,15 @@ def gpu_op_text(op: str, rows: Sequence[Row]) -> str:
         return f"{UNVERIFIED}: `{op}` has not been measured on this one."
     lines = []
     for provider in dict.fromkeys(row["provider"] for case in cases.values() for row in case):
-        cells = [_cell(find(case, provider), case) for case in cases.values()]
+        cells = [
+            cell(find(case, provider), _pair, partial(_times, case=case)) for case in cases.values()
+        ]
         lines.append([shown(provider), *cells])
     head = ["replayed / called, and times ours", *(label_of(key, cases) for key in cases)]
-    limits = [_limit(label_of(key, cases), case) for key, case in cases.items()]
+    limits = [
+        limit(label_of(key, cases), best(case, "ours"), best(case, "copy"), device_us, LIMIT)
+        for key, case in cases.items()
+    ]
     return "\n\n".join(
         part for part in (table(head, lines), " ".join(filter(None, limits))) if part
     )
@@ -62,27 +60,10 @@ def _pair(row: Row) -> str:
     return f"{duration(row.get('graph_us') or '') or '-'} / {duration(row['median_us'])}"
 
 
-def _cell(row: Row | None, case: Sequence[Row]) -> str:
-    if row is None:
-        return ""
-    if row["error"]:
-        return f"cannot run: {row['error']}"
-    if row["kind"] in ("ours", "copy"):
-        return _pair(row)
+def _times(row: Row, case: Sequence[Row]) -> str:
     times = []
     for field in ("graph_us", "median_us"):
         own = [float(r[field]) for r in case if r["kind"] == "ours" and r.get(field)]
         known = own and row.get(field)
         times.append(f"{digits(float(row[field]) / min(own))}x" if known else "-")
-    return f"{_pair(row)} ({' / '.join(times)})"
-
-
-def _limit(label: str, case: Sequence[Row]) -> str:
-    ours, copy = best(case, "ours"), best(case, "copy")
-    if ours is None or copy is None or not ours["of_copy"]:
-        return ""
-    speed = int(copy["bytes"]) / device_us(copy) / 1e3
-    return (
-        f"{label}: {int(ours['bytes']) / 1e6:.4g} MB must move, {float(ours['of_copy']):.2g} of "
-        f"the {speed:.4g} GB/s of the copy."
-    )
+    return " / ".join(times)

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.case import Target
+from benchmarks.entries import Row, cell, digits, duration, limit, verdict
 from benchmarks.registry import OPS
 
-Row = dict[str, str]
 Key = tuple[str, str, str]  # net, sparsity, dtype
 NET_NAMES = {
     "lenet-300-100": "LeNet-300-100",
@@ -27,6 +27,7 @@ MACHINE_KEYS = (
     "date", "commit", "device", "cores", "threads", "python", "torch", "numpy", "command",
 )  # fmt: skip
 NOT_MEASURED = "Not measured yet."
+LIMIT = "{shortest} at the {speed:.3g} GB/s of the copy; {of_copy:.2g} of that speed."
 
 
 class FormatError(Exception):
@@ -91,11 +92,14 @@ def op_text(op: str, rows: Sequence[Row]) -> str:
     cases = table_cases(rows) or cases_of(rows)
     lines = []
     for provider in dict.fromkeys(row["provider"] for case in cases.values() for row in case):
-        cells = [_cell(find(case, provider)) for case in cases.values()]
+        cells = [cell(find(case, provider), _taken, _times) for case in cases.values()]
         lines.append([shown(provider), *cells])
     head = ["median, and how many times ours", *(label_of(key, cases) for key in cases)]
     parts = [table(head, lines)]
-    limits = [_limit(label_of(key, cases), case) for key, case in cases.items()]
+    limits = [
+        limit(label_of(key, cases), case[0], fastest(case, "copy"), _taken_us, LIMIT)
+        for key, case in cases.items()
+    ]
     parts += [" ".join(text for text in limits if text)]
     key = _named(cases)
     results = [_target_text(target, cases[key]) for target in OPS[op].targets]
@@ -123,7 +127,7 @@ def summary_text(ops: dict[str, list[Row]]) -> str:
                 _times(authors),
                 ours["of_copy"] and f"{float(ours['of_copy']):.2g}",
                 ", ".join(
-                    f"{target.factor:g}x {target.against}: {'met' if ok else 'missed'}"
+                    f"{target.factor:g}x {target.against}: {verdict(ok)}"
                     for target, ok in zip(OPS[op].targets, met, strict=True)
                 ),
             ]
@@ -220,51 +224,23 @@ def shown(provider: str) -> str:
     return f"**{provider}**" if provider.startswith("dsr") else provider
 
 
-def _cell(row: Row | None) -> str:
-    if row is None:
-        return ""
-    if row["error"]:
-        return f"cannot run: {row['error']}"
-    times = "" if row["kind"] in ("ours", "copy") else _times(row)
-    return f"{duration(row['median_us'])} {f'({times})' if times else ''}".strip()
+def _taken_us(row: Row) -> float:
+    return float(row["median_us"])
 
 
-def _limit(label: str, case: Sequence[Row]) -> str:
-    ours, copy = case[0], fastest(case, "copy")
-    if copy is None or not ours["of_copy"]:
-        return ""
-    moved, of_copy = int(ours["bytes"]), float(ours["of_copy"])
-    speed = int(copy["bytes"]) / float(copy["median_us"]) / 1e3
-    limit = duration(str(float(ours["median_us"]) * of_copy))
-    return (
-        f"{label}: {moved / 1e6:.4g} MB must move, {limit} at the {speed:.3g} GB/s of the copy; "
-        f"{of_copy:.2g} of that speed."
-    )
+def _taken(row: Row) -> str:
+    return duration(row["median_us"])
 
 
 def _target_text(target: Target, case: Sequence[Row]) -> str:
     rival = {"eager": "the fastest eager way", "authors": "the authors' way at its fastest"}
     against, factor = rival.get(target.against, target.against), reached(target, case)
-    outcome = "met" if factor >= target.factor else "missed"
+    outcome = verdict(factor >= target.factor)
     return f"{target.factor:g} times {against}, reached {digits(factor)}: **{outcome}**"
 
 
 def _times(row: Row | None) -> str:
     return f"{digits(float(row['speedup']))}x" if row and row["speedup"] else ""
-
-
-def duration(microseconds: str) -> str:
-    """Three digits with a unit; nothing for no number."""
-    value = float(microseconds or 0)
-    for unit, size in (("s", 1e6), ("ms", 1e3)):
-        if value >= size:
-            return f"{digits(value / size)} {unit}"
-    return f"{digits(value)} us" if value else ""
-
-
-def digits(value: float) -> str:
-    """Three significant digits, never an exponent."""
-    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _accuracy(runs: Sequence[Row]) -> str:

@@ -15,12 +15,12 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks import profile, training_step
+from benchmarks.entries import Row
 from benchmarks.gpu_targets import targets_text
 from benchmarks.gpu_text import UNVERIFIED, gpu_op_text, gpu_summary_text
 from benchmarks.markdown import (
     NOT_MEASURED,
     FormatError,
-    Row,
     accuracy_text,
     losses_text,
     machine_text,

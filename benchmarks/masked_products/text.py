@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from benchmarks.markdown import NET_NAMES, NOT_MEASURED, Row, duration, table
+from benchmarks.entries import Row, duration, verdict
+from benchmarks.markdown import NET_NAMES, NOT_MEASURED, table
 from benchmarks.masked_products.places import NETS
 
 PLACE = ("net", "shape", "rows", "sparsity", "structure", "dtype")
@@ -213,8 +214,7 @@ def _convolutions_targets_text(rows: Sequence[Row]) -> str:
 def _verdict(where: str, least: float, value: float) -> str:
     if math.isnan(value):
         return f"{where}: {least:g}, **not measured**"
-    verdict = "met" if value >= least else "missed"
-    return f"{where}: {least:g}, reached {value:.3g}: **{verdict}**"
+    return f"{where}: {least:g}, reached {value:.3g}: **{verdict(value >= least)}**"
 
 
 def _errors_text(rows: Sequence[Row]) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmarks.markdown import NET_NAMES, NOT_MEASURED, Row, table
+from benchmarks.entries import Row, verdict
+from benchmarks.markdown import NET_NAMES, NOT_MEASURED, table
 from benchmarks.table3.methods import INTERVAL_TARGETS, METHOD_NAMES, TARGETS
 
 HEAD = (
@@ -105,12 +106,8 @@ def _verdict(row: Row) -> str:
     met: bool | None = _added(row) <= target
     if not row["overhead"] and float(row["ratio_low"]) <= target < float(row["ratio_high"]):
         met = None  # the paired ratio's interval leaves it open
-    verdicts = [f"{target:g}: {'undecided' if met is None else _met(met)}"]
+    verdicts = [f"{target:g}: {'undecided' if met is None else verdict(met)}"]
     least = INTERVAL_TARGETS.get(row["method"])
     if least is not None:
-        verdicts.append(f"interval at {least:g}: {_met(float(row['ratio_low']) <= least)}")
+        verdicts.append(f"interval at {least:g}: {verdict(float(row['ratio_low']) <= least)}")
     return ", ".join(verdicts)
-
-
-def _met(met: bool) -> str:
-    return "met" if met else "missed"

@@ -8,6 +8,7 @@ import torch
 from nets import OPTIMIZERS, assert_promises, mlp, train
 
 import dsr
+from dsr_kernels import schema
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -43,6 +44,14 @@ def test_the_method_of_the_document_trains():
         assert sparse.stats().total_pruned > 0
     finally:
         dsr.methods.METHODS.pop("weakest-row")
+
+
+def test_the_op_of_the_document_is_declared_so():
+    text = (ROOT / "docs" / "adding-an-op.md").read_text()
+    (code,) = python_blocks(ROOT / "docs" / "adding-an-op.md")
+    assert eval(code, dict(vars(schema))) == schema.OPS["apply_mask_"]
+    (declaration,) = re.findall(r"```cpp\n(.*?)```", text, flags=re.DOTALL)
+    assert declaration in (ROOT / "csrc/cpu/launchers.h").read_text()
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)

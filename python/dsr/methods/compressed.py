@@ -43,7 +43,7 @@ class Compressed(SparseMethod):
             "geometric": 1 - (1 - s)^(k/n), as in the authors' code for ResNet-50.
 
     The authors prune the output layer of LeNet-300-100 to at most 0.9 and the others more; here
-    exclude it, or start from masks of your own, for that.
+    every layer is pruned alike, and one that is excluded stays dense.
     """
 
     begin: float = 0.5

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from benchmarks import training_step
 from benchmarks.case import KINDS
 from benchmarks.entries import Row, digits, verdict
 from benchmarks.markdown import NET_NAMES, find, table
 from benchmarks.table3.text import judged
+from benchmarks.training_step import AT_MOST
 
 SPARSITY, DTYPE = "0.9", "float32"
 OPEN = "open"
@@ -62,7 +64,9 @@ TARGETS = (
 )
 
 
-def targets_text(ops: Mapping[str, Sequence[Row]], table3: Sequence[Row] = ()) -> str:
+def targets_text(
+    ops: Mapping[str, Sequence[Row]], table3: Sequence[Row] = (), steps: Sequence[Row] = ()
+) -> str:
     """Every target, what was reached, and whether that is enough; "open" where unmeasured."""
     lines = [
         [f"`{target.op}`", NET_NAMES.get(target.net, f"{target.net} weights"), target.words,
@@ -73,6 +77,11 @@ def targets_text(ops: Mapping[str, Sequence[Row]], table3: Sequence[Row] = ()) -
         [f"Table 3, {name}", net, asked, got, OPEN if met is None else _verdict(met)]
         for net, name, asked, got, met in judged(table3)
     ]
+    lines += [
+        ["training step, static masks", NET_NAMES[net], f"at most {AT_MOST['cuda']:.3g} of dense",
+         got, f"**{met}**" if met in ("met", "missed") else met]
+        for net, got, met in training_step.judged(steps, "cuda")
+    ]  # fmt: skip
     return table(["of", "on", "asked", "reached", ""], lines, left=3)
 
 

@@ -118,7 +118,11 @@ NO_GPU = f"{UNVERIFIED}: nothing has been measured on one yet."
 
 def gpu_targets(folder: Path) -> str:
     """Which of the targets the results in ``folder`` reach."""
-    return targets_text(_ops(folder), read_rows(folder / "table3.csv", TABLE3_COLUMNS))
+    return targets_text(
+        _ops(folder),
+        read_rows(folder / "table3.csv", TABLE3_COLUMNS),
+        read_rows(folder / training_step.CSV, training_step.COLUMNS),
+    )
 
 
 def _gpu_op(op: str, folder: Path) -> str:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 import dsr
+from benchmarks.entries import verdict
 from benchmarks.markdown import NET_NAMES, NOT_MEASURED, FormatError, read_rows, table
 from benchmarks.report import write_machine
 from benchmarks.run import DEVICES, Parser, make_folder, names_of, positive
@@ -163,7 +164,7 @@ def _ratios(times: dict[str, list[float]], name: str) -> Row:
     return {key: float(f"{value:.6g}") for key, value in row.items()} | {"rounds": row["rounds"]}
 
 
-def text(rows: Sequence[dict[str, str]], device: str) -> str:
+def text(rows: Sequence[Row], device: str) -> str:
     """The table in Markdown; ``device``, "cpu" or "cuda", decides what is asked."""
     if not rows:
         return NOT_MEASURED
@@ -172,7 +173,18 @@ def text(rows: Sequence[dict[str, str]], device: str) -> str:
     return table(head, [_line(row, AT_MOST[device]) for row in rows], left=3)
 
 
-def _line(row: dict[str, str], bound: float) -> list[str]:
+def judged(rows: Sequence[Row], device: str) -> list[tuple[str, str, str]]:
+    """What is asked of dsr.sparsify on each network: the network, the ratio, the verdict."""
+    own = {row["net"]: row for row in rows if row["way"] == OURS and not row["error"]}
+    return [
+        (net, _interval(own[net], "of_dense"), _verdict(own[net], "of_dense", AT_MOST[device]))
+        if net in own
+        else (net, "", "open")
+        for net in SETTINGS
+    ]
+
+
+def _line(row: Row, bound: float) -> list[str]:
     images = f"{row['batch']} x {row['image']} x {row['image']}"
     start = [NET_NAMES[row["net"]], images, row["way"]]
     if row.get("error"):
@@ -190,19 +202,19 @@ def _line(row: dict[str, str], bound: float) -> list[str]:
     ]
 
 
-def _interval(row: dict[str, str], column: str) -> str:
+def _interval(row: Row, column: str) -> str:
     if not row.get(column):
         return ""
     low, high = float(row[f"{column}_low"]), float(row[f"{column}_high"])
     return f"{float(row[column]):.3f} [{low:.3f}, {high:.3f}]"
 
 
-def _verdict(row: dict[str, str], column: str, bound: float) -> str:
+def _verdict(row: Row, column: str, bound: float) -> str:
     if not row.get(column):
         return "open"
     if float(row[f"{column}_low"]) <= bound < float(row[f"{column}_high"]):
         return "undecided"
-    return "met" if float(row[column]) <= bound else "missed"
+    return verdict(float(row[column]) <= bound)
 
 
 def _sparse_modules(model: nn.Module) -> dict[str, nn.Module]:

@@ -14,7 +14,6 @@ KERNELS = ("cuda", "triton", "cpu", "reference")
 # "library" is torch's own product on a weight that a kernel has masked.
 BACKENDS = ("cuda", "triton", "cpu", "library", "reference")
 
-_GPU_LATER = "not written yet; the GPU kernels of the reallocation ops come next"
 _NO_PRODUCT = "not a product: torch's own libraries have nothing to offer"
 _NO_TENSOR_CORE_GEMM = (
     "built only where a measurement on a GPU shows at least 1.05 times the other routes; there is"
@@ -28,7 +27,6 @@ _BOUND_BY_MEMORY = "bound by memory alone: the Triton kernel is enough"
 _UNPACKS = "unpack runs there; the product is torch's own: see library"
 _UNPACKED = dict.fromkeys(("cuda", "triton", "cpu"), _UNPACKS)
 _PRODUCT = {"cuda": _NO_TENSOR_CORE_GEMM, "cpu": _TORCH_ON_CPU}
-_NO_GPU_YET = dict.fromkeys(("cuda", "triton"), _GPU_LATER)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -109,3 +110,24 @@ def _pad_same(x: Tensor, kernel: Pair, dilation: Pair) -> tuple[Tensor, Pair]:
     if any(more):
         x = functional.pad(x, (0, more[1], 0, more[0]))
     return x, before
+
+
+def both_gradients(
+    of_input: Callable[..., Tensor], of_weight: Callable[..., Tensor]
+) -> Callable[..., tuple[Tensor, Tensor]]:
+    """``masked_conv2d_grads`` of a backend that has a kernel for each of the two."""
+
+    def masked_conv2d_grads(
+        grad: Tensor, x: Tensor, weight: Tensor, words: Tensor, units: Sequence[int], *rest: Any
+    ) -> tuple[Tensor, Tensor]:
+        *place, weight_is_masked, structure = rest
+        order = is_channels_last(x)
+        grad_x = of_input(
+            grad, weight, words, units, x.shape, order, *place, weight_is_masked, structure
+        )
+        grad_weight = of_weight(
+            grad, x, words, units, weight.shape, weight.stride(), *place, structure
+        )
+        return grad_x, grad_weight
+
+    return masked_conv2d_grads

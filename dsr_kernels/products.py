@@ -20,7 +20,7 @@ _is_batched = torch._C._functorch.is_legacy_batchedtensor
 def register_product(
     product: str,
     op: str,
-    outputs: Callable[..., Tensor],
+    outputs: Callable[..., Any],
     sizes: Callable[..., tuple[int, Sequence[int], int]],
 ) -> Call:
     """Register a product, or a gradient of it, as :func:`dsr_kernels.dispatch.register` does.

@@ -206,6 +206,16 @@ _GRADIENTS = (
         missing=_PRODUCT,
         gradient_of="masked_conv2d",
     ),
+    # Both at once, where x and the weight both want one: torch's convolution shares work then.
+    OpSchema(
+        "masked_conv2d_grads",
+        "(Tensor grad, Tensor x, Tensor weight, Tensor words, int[] units, int[] stride,"
+        " int[] padding, int[] dilation, int groups, bool weight_is_masked, str structure)"
+        " -> (Tensor grad_x, Tensor grad_weight)",
+        backends=("triton", "library", "reference"),
+        missing=_PRODUCT,
+        gradient_of="masked_conv2d",
+    ),
     OpSchema(
         "packed_linear_grad_input",
         "(Tensor grad, Tensor values, Tensor ranks, Tensor words, int[] units, int ins) -> Tensor",

@@ -140,6 +140,9 @@ def gradient_inputs(name, device):
     words, shape = case.mask.layer_words(0), case.mask.layout.layers[0]
     units = [shape.outer, shape.unit_size, shape.inner]
     grad = torch.randn_like(function(case.x, case.weight, case.bias))
+    if name.endswith("grads"):
+        place = [[2, 1], [0, 1], [1, 2], 2]
+        return [grad, case.x, case.weight, words, units, *place, False, "unstructured"]
     to_input, conv = name.endswith("input"), "conv" in name
     args = [grad, case.weight if to_input else case.x, words, units]
     if conv:

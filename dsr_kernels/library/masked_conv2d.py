@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dsr_kernels.conv_geometry import format_of
+from dsr_kernels.conv_geometry import format_of, is_channels_last
 from dsr_kernels.library.masking import mask_, masked_weight
 
 
@@ -50,7 +50,8 @@ def masked_conv2d_grad_input(
     order = torch.channels_last if channels_last else torch.contiguous_format
     # Only the shape and the memory format of the input matter: its values stay unset.
     like = torch.empty(tuple(size), dtype=grad.dtype, device=grad.device, memory_format=order)
-    result = _backward(grad, like, masked, stride, padding, dilation, groups, 0)
+    place = stride, padding, dilation, groups
+    result, _ = _backward(grad, like, masked, *place, wanted=(True, False))
     return result.contiguous(memory_format=order)
 
 
@@ -68,10 +69,33 @@ def masked_conv2d_grad_weight(
     structure: str,
 ) -> Tensor:
     like = torch.empty_strided(tuple(size), tuple(strides), dtype=x.dtype, device=x.device)
-    result = _backward(grad, x, like, stride, padding, dilation, groups, 1)
+    place = stride, padding, dilation, groups
+    _, result = _backward(grad, x, like, *place, wanted=(False, True))
     if result.stride() != like.stride():
         result = like.copy_(result)
     return mask_(result, words, units)
+
+
+def masked_conv2d_grads(
+    grad: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    words: Tensor,
+    units: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    groups: int,
+    weight_is_masked: bool,
+    structure: str,
+) -> tuple[Tensor, Tensor]:
+    masked = masked_weight(weight, words, units, weight_is_masked)
+    place = stride, padding, dilation, groups
+    grad_x, grad_weight = _backward(grad, x, masked, *place, wanted=(True, True))
+    if grad_weight.stride() != weight.stride():
+        grad_weight = torch.empty_like(weight).copy_(grad_weight)
+    order = torch.channels_last if is_channels_last(x) else torch.contiguous_format
+    return grad_x.contiguous(memory_format=order), mask_(grad_weight, words, units)
 
 
 def _backward(
@@ -82,10 +106,10 @@ def _backward(
     padding: Sequence[int],
     dilation: Sequence[int],
     groups: int,
-    wanted: int,
-) -> Tensor:
-    """One of the gradients that torch's convolution has: 0 the input's, 1 the weight's."""
-    results = torch.ops.aten.convolution_backward(
+    wanted: tuple[bool, bool],
+) -> tuple[Tensor, Tensor]:
+    """The gradients that torch's convolution has of x and of the weight; unset if not wanted."""
+    grad_x, grad_weight, _ = torch.ops.aten.convolution_backward(
         grad,
         x,
         weight,
@@ -96,7 +120,6 @@ def _backward(
         False,
         [0, 0],
         groups,
-        [wanted == 0, wanted == 1, False],
+        [*wanted, False],
     )
-    result: Tensor = results[wanted]
-    return result
+    return grad_x, grad_weight

@@ -151,6 +151,12 @@ def _grad_weight(
     return torch.empty_strided(tuple(size), tuple(strides), dtype=x.dtype, device=x.device)
 
 
+def _grads(grad: Tensor, x: Tensor, weight: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+    order = torch.channels_last if is_channels_last(x) else torch.contiguous_format
+    grad_x = torch.empty(tuple(x.shape), dtype=x.dtype, device=x.device, memory_format=order)
+    return grad_x, torch.empty_like(weight)
+
+
 def _two(values: Sequence[int]) -> tuple[int, int]:
     return values[0], values[1]
 
@@ -166,7 +172,10 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     x, weight, words = ctx.saved_tensors
     grad_x = grad_weight = grad_bias = None
-    if ctx.needs_input_grad[0]:
+    hints = ctx.weight_is_masked, ctx.structure
+    if all(ctx.needs_input_grad[:2]):
+        grad_x, grad_weight = _both(grad, x, weight, words, ctx.units, *ctx.place, *hints)
+    elif ctx.needs_input_grad[0]:
         grad_x = _input_gradient(
             grad,
             weight,
@@ -175,10 +184,9 @@ def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
             ctx.x_size,
             ctx.channels_last,
             *ctx.place,
-            ctx.weight_is_masked,
-            ctx.structure,
+            *hints,
         )
-    if ctx.needs_input_grad[1]:
+    elif ctx.needs_input_grad[1]:
         grad_weight = _weight_gradient(
             grad, x, words, ctx.units, ctx.size, ctx.strides, *ctx.place, ctx.structure
         )
@@ -210,10 +218,17 @@ def _sizes_of_grad_weight(
     return _positions(grad), size, max(rest[1])
 
 
+def _sizes_of_grads(
+    grad: Tensor, x: Tensor, weight: Tensor, words: Tensor, units: Sequence[int], *rest: Any
+) -> tuple[int, Sequence[int], int]:
+    return _positions(grad), weight.shape, max(rest[0])
+
+
 def _gradient(op: str, outputs: Any, sizes: Any) -> Any:
     return gradient(op, register_product(OP, op, outputs, sizes))
 
 
 _input_gradient = _gradient(f"{OP}_grad_input", _grad_input, _sizes_of_grad_input)
 _weight_gradient = _gradient(f"{OP}_grad_weight", _grad_weight, _sizes_of_grad_weight)
+_both = _gradient(f"{OP}_grads", _grads, _sizes_of_grads)
 _product = differentiable(OP, register_product(OP, OP, _forward, _sizes), _setup_context, _backward)

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn import grad as gradients
 
-from dsr_kernels.conv_geometry import format_of
+from dsr_kernels.conv_geometry import both_gradients, format_of
 from dsr_kernels.reference.masked_linear import select
 
 
@@ -73,3 +73,6 @@ def masked_conv2d_grad_weight(
     )
     in_order = torch.empty_strided(tuple(size), tuple(strides), dtype=x.dtype, device=x.device)
     return select(in_order.copy_(result), words, units)
+
+
+masked_conv2d_grads = both_gradients(masked_conv2d_grad_input, masked_conv2d_grad_weight)

@@ -9,7 +9,7 @@ import torch
 import triton
 from torch import Tensor
 
-from dsr_kernels.conv_geometry import Geometry, format_of, output_size
+from dsr_kernels.conv_geometry import Geometry, both_gradients, format_of, output_size
 from dsr_kernels.triton_kernels.conv_kernels import (
     masked_conv2d_grad_weight_kernel,
     masked_conv2d_kernel,
@@ -153,6 +153,9 @@ def masked_conv2d_grad_weight(
             BLOCK_R=block.depth, BLOCK_O=block.rows, BLOCK_I=block.columns, **block.options,
         )  # fmt: skip
     return add_parts(sums, result)
+
+
+masked_conv2d_grads = both_gradients(masked_conv2d_grad_input, masked_conv2d_grad_weight)
 
 
 def _positions(y: Tensor) -> int:

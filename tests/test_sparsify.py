@@ -70,6 +70,39 @@ def test_a_plain_parameter_and_an_embedding_by_name():
     ]
 
 
+@pytest.mark.parametrize(
+    ("include", "exclude", "expected"),
+    [
+        ("second", None, ["first.weight"]),
+        (["first", "second.weight"], None, ["first.weight"]),
+        (None, "first", []),
+        (None, "second", []),
+        (None, "*nd.weight", []),
+        ("out", None, ["embedding.weight"]),
+        (["out", "first"], "embedding", ["first.weight"]),
+        (nn.Embedding, None, ["embedding.weight"]),
+        (nn.Linear, None, ["first.weight"]),  # what is tied to an embedding is no mere Linear
+        ([nn.Linear, "out"], None, ["embedding.weight", "first.weight"]),
+    ],
+)
+def test_a_tied_weight_goes_by_any_of_its_names(include, exclude, expected):
+    model = Language()
+    if not expected:
+        with pytest.raises(ValueError, match="no layer to make sparse"):
+            dsr.sparsify(model, dsr.Static(0.5), include=include, exclude=exclude)
+        return
+    sparse = dsr.sparsify(model, dsr.Static(0.5), include=include, exclude=exclude)
+    assert list(sparse.masks()) == expected
+
+
+def test_a_tied_embedding_is_told_by_its_first_name():
+    model = Language()
+    model.again = nn.Embedding(20, 8)
+    model.again.weight = model.embedding.weight
+    reasons = _reasons(dsr.sparsify(model, dsr.Static(0.5)))
+    assert reasons["embedding.weight"] == "embedding (embedding.weight)"
+
+
 def test_frozen_layers_are_listed():
     model = mlp()
     model[2].weight.requires_grad_(False)

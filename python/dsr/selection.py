@@ -63,24 +63,18 @@ def select_parameters(
                     f"{_advice(model, pattern)}"
                 )
     first_convolution = next((o for o in owned if isinstance(o.module, CONVOLUTIONS)), None)
-    embeddings = {id(o.parameter): o.name for o in owned if isinstance(o.module, EMBEDDINGS)}
-    sparse, dense, seen = [], [], set()
+    holders: dict[int, list[Owned]] = {}
     for one in owned:
-        if id(one.parameter) in seen:  # a tied weight counts once, under its first name
-            continue
-        seen.add(id(one.parameter))
-        if any(_matches(pattern, one) for pattern in exclude_patterns):
+        holders.setdefault(id(one.parameter), []).append(one)
+    sparse, dense = [], []
+    for tied in holders.values():
+        one = tied[0]  # a tied weight counts once, under its first name
+        if _matches_any(exclude_patterns, tied):
             reason = "excluded"
         elif include is not None:
-            reason = _why_not_included(one, include_patterns)
-        elif one is first_convolution:
-            reason = "first convolution"
-        elif id(one.parameter) in embeddings:
-            reason = f"embedding ({embeddings[id(one.parameter)]})"
-        elif one.attribute != "weight" or not isinstance(one.module, (nn.Linear, *CONVOLUTIONS)):
-            reason = f"{one.attribute} of {type(one.module).__name__}"
+            reason = _why_not_included(tied, include_patterns)
         else:
-            reason = "frozen (requires_grad=False)" if not one.parameter.requires_grad else ""
+            reason = "first convolution" if one is first_convolution else _why_dense(tied)
         if reason:
             dense.append((one, reason))
         else:
@@ -103,12 +97,35 @@ def _owned_parameters(model: nn.Module) -> list[Owned]:
     return owned
 
 
-def _why_not_included(one: Owned, patterns: list[Pattern]) -> str:
-    if not any(_matches(pattern, one) for pattern in patterns):
+def _why_dense(tied: list[Owned]) -> str:
+    one = tied[0]
+    embedding = next((o.name for o in tied if isinstance(o.module, EMBEDDINGS)), None)
+    if embedding is not None:
+        return f"embedding ({embedding})"
+    if one.attribute != "weight" or not isinstance(one.module, (nn.Linear, *CONVOLUTIONS)):
+        return f"{one.attribute} of {type(one.module).__name__}"
+    return _if_frozen(one)
+
+
+def _why_not_included(tied: list[Owned], patterns: list[Pattern]) -> str:
+    """Of a weight with several holders any name will do; by type it is an embedding, if any."""
+    one = tied[0]
+    embeddings = [o for o in tied if isinstance(o.module, EMBEDDINGS)]
+    names = [pattern for pattern in patterns if isinstance(pattern, str)]
+    types = [pattern for pattern in patterns if not isinstance(pattern, str)]
+    if not _matches_any(names, tied) and not _matches_any(types, embeddings or tied):
         return "not included"
     if one.parameter.dim() < 2:
         return f"{one.attribute} of {type(one.module).__name__}"
+    return _if_frozen(one)
+
+
+def _if_frozen(one: Owned) -> str:
     return "frozen (requires_grad=False)" if not one.parameter.requires_grad else ""
+
+
+def _matches_any(patterns: Sequence[Pattern], holders: list[Owned]) -> bool:
+    return any(_matches(pattern, one) for pattern in patterns for one in holders)
 
 
 def _matches(pattern: Pattern, one: Owned) -> bool:

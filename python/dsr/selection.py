@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Any, NoReturn
 
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
-from torch.nn.utils.parametrize import is_parametrized
+from torch.nn.utils.parametrize import ParametrizationList, is_parametrized
 
 Pattern = str | type[nn.Module]
 Patterns = Pattern | Sequence[Pattern]
@@ -51,13 +52,14 @@ def select_parameters(
     weights tied to an embedding. With it: exactly what it matches. ``exclude`` then takes away.
 
     Raises:
-        ValueError: a pattern matches nothing, or nothing is left to make sparse.
+        ValueError: a pattern matches nothing, nothing is left to make sparse, or what was asked
+            for is parametrized.
     """
-    owned = _owned_parameters(model)
+    owned, computed = _owned_parameters(model), _computed_tensors(model)
     include_patterns, exclude_patterns = _as_list(include, "include"), _as_list(exclude, "exclude")
     for argument, patterns in (("include", include_patterns), ("exclude", exclude_patterns)):
         for pattern in patterns:
-            if not any(_matches(pattern, one) for one in owned):
+            if not any(_matches(pattern, one) for one in (*owned, *computed)):
                 raise ValueError(
                     f"{argument}: {_show(pattern)} matches no parameter of the model"
                     f"{_advice(model, pattern)}"
@@ -79,7 +81,14 @@ def select_parameters(
             dense.append((one, reason))
         else:
             sparse.append(one)
-    _refuse_parametrized(model)
+    for one in computed:
+        if not _matches_any(exclude_patterns, [one]) and (
+            include is None or _matches_any(include_patterns, [one])
+        ):
+            _refuse_computed(one)
+    for one in sparse:
+        if isinstance(one.module, ParametrizationList) or _is_under_weight_norm(one.module):
+            _refuse_computed(one)
     if not sparse:
         reasons = "; ".join(f"{one.name}: {reason}" for one, reason in dense[:5]) or "no parameter"
         raise ValueError(f"model: no layer to make sparse ({reasons})")
@@ -95,6 +104,25 @@ def _owned_parameters(model: nn.Module) -> list[Owned]:
                 raise ValueError(f"{name}: not initialised yet; run one forward pass first")
             owned.append(Owned(name, module, attribute, parameter))
     return owned
+
+
+def _computed_tensors(model: nn.Module) -> list[Owned]:
+    """What a parametrization or weight_norm computes from parameters, as if it were one itself."""
+    computed = []
+    for module_name, module in model.named_modules():
+        sources: dict[str, Any] = dict(module.parametrizations) if is_parametrized(module) else {}
+        if _is_under_weight_norm(module):
+            sources["weight"] = module
+        for attribute, source in sources.items():
+            name = f"{module_name}.{attribute}" if module_name else attribute
+            first = next(source.parameters(), None)
+            if first is not None:
+                computed.append(Owned(name, module, attribute, first))
+    return computed
+
+
+def _is_under_weight_norm(module: nn.Module) -> bool:
+    return hasattr(module, "weight_g") and hasattr(module, "weight_v")
 
 
 def _why_dense(tied: list[Owned]) -> str:
@@ -138,15 +166,15 @@ def _matches(pattern: Pattern, one: Owned) -> bool:
     )
 
 
-def _refuse_parametrized(model: nn.Module) -> None:
-    for name, module in model.named_modules():
-        if is_parametrized(module):
-            raise ValueError(
-                f"{name or 'model'}: its parameters are parametrized "
-                "(torch.nn.utils.parametrize); remove the parametrization first"
-            )
-        if hasattr(module, "weight_g") and hasattr(module, "weight_v"):
-            raise ValueError(f"{name or 'model'}: its weight is under weight_norm; remove it first")
+def _refuse_computed(one: Owned) -> NoReturn:
+    name = one.name.removesuffix(one.attribute).removesuffix(".") or "model"
+    problem = (
+        "its weight is under weight_norm; remove it first"
+        if _is_under_weight_norm(one.module)
+        else "its parameters are parametrized (torch.nn.utils.parametrize); remove the "
+        "parametrization first"
+    )
+    raise ValueError(f"{name}: {problem}, or exclude them to leave them dense")
 
 
 def _as_list(patterns: Patterns | None, argument: str) -> list[Pattern]:

@@ -1,0 +1,66 @@
+"""Weights computed from parameters: refused where they would be sparse, else left alone."""
+
+import pytest
+import torch
+from nets import assert_promises, batch, mlp, train
+from torch import nn
+from torch.nn.utils import parametrizations
+
+import dsr
+
+NORMS = {"parametrized": parametrizations.weight_norm, "weight_norm": nn.utils.weight_norm}
+
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
+
+
+def _normed(name):
+    model = mlp()
+    NORMS[name](model[2])
+    return model
+
+
+@pytest.mark.parametrize("name", NORMS)
+@pytest.mark.parametrize(
+    "arguments",
+    [{"exclude": "2"}, {"exclude": "2.*"}, {"include": ["0", "4"]}],
+    ids=["module", "glob", "include"],
+)
+def test_it_may_stay_dense(name, arguments):
+    model = _normed(name)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    method = dsr.SET(0.5, period=1, stop=None)
+    sparse = dsr.sparsify(model, method, optimizer=optimizer, **arguments)
+    assert list(sparse.masks()) == ["0.weight", "4.weight"]
+    train(model, sparse, optimizer, 3, each=lambda _: assert_promises(model, sparse))
+    x, _ = batch(model, 9)
+    with torch.no_grad():  # the older weight_norm leaves nothing to copy behind a forward with grad
+        assert torch.equal(model(x), sparse.export()(x))
+
+
+@pytest.mark.parametrize(
+    ("name", "include"),
+    [
+        *[(name, include) for name in NORMS for include in (None, "2", "2.weight", nn.Linear, "*")],
+        ("parametrized", "*original1"),
+        ("weight_norm", "*weight_v"),
+    ],
+)
+def test_it_is_refused_where_it_would_be_sparse(name, include):
+    model = _normed(name)
+    with pytest.raises(ValueError, match=rf"^2.*{name}.*exclude"):
+        dsr.sparsify(model, dsr.Static(0.5), include=include)
+
+
+def test_types_exclude_it_too():
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, 3), parametrizations.weight_norm(nn.Conv2d(4, 4, 3)), nn.Linear(4, 4)
+    )
+    sparse = dsr.sparsify(model, dsr.Static(0.5), exclude=nn.Conv2d)
+    assert list(sparse.masks()) == ["2.weight"]
+
+
+def test_a_parametrized_buffer_is_nobodys_weight():
+    model = mlp()
+    model[2].register_buffer("scale", torch.ones(3))
+    nn.utils.parametrize.register_parametrization(model[2], "scale", nn.ReLU())
+    assert len(dsr.sparsify(model, dsr.Static(0.5)).masks()) == 3

@@ -142,6 +142,23 @@ def test_the_older_weight_norm_is_refused():
         dsr.sparsify(model, dsr.Static(0.5))
 
 
+class Transposed(nn.Module):
+    """A linear layer of a type of its own, with a weight [in, out]."""
+
+    def __init__(self, rows, columns):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(rows, columns))
+
+
+def test_a_model_of_other_layer_types_is_told_what_to_include():
+    model = nn.Sequential(nn.Embedding(9, 12), Transposed(12, 8), nn.LayerNorm(8))
+    text = r"no layer to make sparse .*1\.weight: weight of Transposed.*by include=: Transposed$"
+    with pytest.raises(ValueError, match=text):
+        dsr.sparsify(model, dsr.Static(0.5))
+    sparse = dsr.sparsify(model, dsr.Static(0.5), include=Transposed)
+    assert list(sparse.masks()) == ["1.weight"]
+
+
 def test_a_model_is_made_sparse_once():
     model = mlp()
     dsr.sparsify(model, dsr.Static(0.5))

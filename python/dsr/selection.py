@@ -91,7 +91,7 @@ def select_parameters(
             _refuse_computed(one)
     if not sparse:
         reasons = "; ".join(f"{one.name}: {reason}" for one, reason in dense[:5]) or "no parameter"
-        raise ValueError(f"model: no layer to make sparse ({reasons})")
+        raise ValueError(f"model: no layer to make sparse ({reasons}){_what_to_include(dense)}")
     return Selection(tuple(sparse), tuple(dense))
 
 
@@ -204,6 +204,16 @@ def _advice(model: nn.Module, pattern: Pattern) -> str:
         return ""
     inside = f"{pattern}.*" if isinstance(pattern, str) else f"{within[0]}.*"
     return f": {within[0]} only contains other modules; for their weights write {inside!r}"
+
+
+def _what_to_include(dense: list[tuple[Owned, str]]) -> str:
+    """Layer types of the model's own, such as a linear layer that stores its weight transposed."""
+    kinds = {
+        type(one.module).__name__: None
+        for one, reason in dense
+        if reason.startswith("weight of ") and one.parameter.dim() > 1
+    }
+    return f"; name layers of types of their own by include=: {', '.join(kinds)}" if kinds else ""
 
 
 def _show(pattern: Pattern) -> str:

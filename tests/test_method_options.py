@@ -73,6 +73,27 @@ def test_set_two_sided_never_prunes_a_nan():
     assert_promises(model, sparse, sparse.budget)
 
 
+@pytest.mark.parametrize("optimizer", ["momentum", "adam"])
+@pytest.mark.parametrize("options", [{}, {"redistribution": "none"}, {"growth": "random"}], ids=str)
+def test_sparse_momentum_takes_a_layer_that_no_loss_has_reached(optimizer, options):
+    model = mlp()
+    model.pooler = nn.Linear(8, 8)  # held by the model and the optimizer, used in no forward pass
+    used = nn.Sequential(*list(model)[:-1])
+    method = dsr.SparseMomentum(0.5, period=2, **options)
+    sparse = dsr.sparsify(model, method, total_steps=20)
+    made = OPTIMIZERS[optimizer](model.parameters())
+    sparse.attach(made)
+    before = sparse.masks()
+    for step in range(8):
+        x, y = batch(model, step)
+        made.zero_grad()
+        nn.functional.cross_entropy(used(x), y).backward()
+        made.step()
+        assert_promises(model, sparse, sparse.budget)
+    assert sparse.stats().reallocations == 4
+    assert not torch.equal(sparse.masks()["0.weight"], before["0.weight"])
+
+
 @pytest.mark.parametrize("cleared", [False, True])
 def test_sparse_momentum_clears_the_momentum_of_grown_weights_if_asked(cleared):
     method = dsr.SparseMomentum(0.8, period=3, decay="constant", clear_grown=cleared)

@@ -98,7 +98,12 @@ class SparseMomentum(DynamicMethod):
 
 
 def momentum_of(param: SparseParam) -> Tensor:
-    """The optimizer's momentum: SGD's buffer, or Adam's m / (sqrt(v) + 1e-8)."""
+    """The optimizer's momentum: SGD's buffer, or Adam's m / (sqrt(v) + 1e-8).
+
+    It is 0 where no loss has reached the layer yet, of which optimizers keep no state.
+    """
+    if not param.state and param.grad is None:
+        return torch.zeros_like(param.weight)
     if "momentum_buffer" in param.state:
         return param.state["momentum_buffer"]
     if "exp_avg" in param.state and "exp_avg_sq" in param.state:

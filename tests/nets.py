@@ -12,6 +12,7 @@ OPTIMIZERS = {
     "adam": lambda p, **kw: torch.optim.Adam(p, lr=1e-2, weight_decay=1e-3, **kw),
     "adamw": lambda p, **kw: torch.optim.AdamW(p, lr=1e-2, **kw),
     "rmsprop": lambda p, **kw: torch.optim.RMSprop(p, lr=1e-3, momentum=0.9, **kw),
+    "adagrad": lambda p, **kw: torch.optim.Adagrad(p, lr=0.05, initial_accumulator_value=0.1, **kw),
 }
 
 

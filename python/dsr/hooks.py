@@ -34,6 +34,40 @@ class AttachGuard:
         return AttachGuard, (None,)  # a deepcopy or a saved model is nobody's to attach
 
 
+def check_optimizer(optimizer: Any) -> None:
+    """Refuse what is no optimizer, or one whose steps cannot be followed.
+
+    Raises:
+        TypeError: names the argument, and what to attach instead.
+    """
+    kind = type(optimizer).__name__
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise TypeError(f"optimizer: expected a torch.optim.Optimizer, got {kind}")
+    if not hasattr(optimizer, "_optimizer_step_pre_hooks"):
+        raise TypeError(
+            f"optimizer: expected one that takes step hooks, got {kind}, a wrapper that takes "
+            "none; attach the optimizer it wraps"
+        )
+
+
+def make_hookable(optimizer: torch.optim.Optimizer) -> None:
+    """Let ``step`` run hooks from the first one on.
+
+    An optimizer that has not called ``Optimizer.__init__`` would only after ``zero_grad``.
+    """
+    if not getattr(type(optimizer).step, "hooked", False):
+        optimizer._patch_step_function()
+
+
+def has_stepped(optimizer: torch.optim.Optimizer, parameter: Tensor) -> bool:
+    """Whether the optimizer has state for the parameter that a step has made.
+
+    Some, such as Adagrad, make theirs beforehand and count 0 steps in it.
+    """
+    state = optimizer.state.get(parameter) or {}
+    return bool(state) and float(state.get("step", 1)) > 0
+
+
 def refuse_sharding(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """Refuse what spreads parameters or optimizer state over ranks: each rank needs all of it.
 

@@ -94,10 +94,7 @@ class Sparsifier:
         """
         if self._optimizer is not None:
             raise RuntimeError("attach: this sparsifier follows an optimizer already; detach first")
-        if not isinstance(optimizer, torch.optim.Optimizer):
-            raise TypeError(
-                f"optimizer: expected a torch.optim.Optimizer, got {type(optimizer).__name__}"
-            )
+        hooks.check_optimizer(optimizer)
         hooks.refuse_sharding(self.model, optimizer)
         held = {id(p) for group in optimizer.param_groups for p in group["params"]}
         for place in self._storage.places:
@@ -107,7 +104,7 @@ class Sparsifier:
                 )
             if id(place.parameter) not in held:
                 raise ValueError(f"optimizer: expected it to hold {place.name}, which it does not")
-            if optimizer.state.get(place.parameter):
+            if hooks.has_stepped(optimizer, place.parameter):
                 raise ValueError(
                     f"optimizer: has state for {place.name} already; attach it before its first "
                     "step or load_state_dict"
@@ -117,6 +114,8 @@ class Sparsifier:
         if self._guard is not None:
             self._guard.remove()
             self._guard = None
+        self._storage.mask_states(optimizer)  # such as Adagrad makes before it steps
+        hooks.make_hookable(optimizer)
         self._handles.append(optimizer.register_step_pre_hook(self._before_step))
         self._handles.append(optimizer.register_step_post_hook(self._after_step))
         self._backward_end = hooks.BackwardEnd(self.model.parameters(), self._mask_gradients)

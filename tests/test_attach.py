@@ -1,0 +1,88 @@
+"""Which optimizers a sparsifier follows: unusual ones too, or it says what to attach instead."""
+
+from collections import OrderedDict, defaultdict
+
+import pytest
+import torch
+from nets import assert_promises, mlp, train
+from torch import nn
+
+import dsr
+
+
+class Wrapper(torch.optim.Optimizer):
+    """An optimizer by type alone, as wrappers are that forward every call."""
+
+    def __init__(self, base):
+        self.base = base
+
+    @property
+    def state(self):
+        return self.base.state
+
+    @property
+    def param_groups(self):
+        return self.base.param_groups
+
+    def step(self, closure=None):
+        self.base.step(closure)
+
+
+class Bare(torch.optim.Optimizer):
+    """Gradient descent that makes its own attributes instead of calling ``Optimizer.__init__``."""
+
+    def __init__(self, parameters):
+        self.defaults, self.state = {"lr": 0.1}, defaultdict(dict)
+        self.param_groups = [{"params": list(parameters), "lr": 0.1}]
+        hooks = ("step_pre", "step_post", "state_dict_pre", "state_dict_post")
+        for name in (*hooks, "load_state_dict_pre", "load_state_dict_post"):
+            setattr(self, f"_optimizer_{name}_hooks", OrderedDict())
+
+    def step(self, closure=None):
+        for parameter in self.param_groups[0]["params"]:
+            parameter.data.add_(parameter.grad + 1e-3, alpha=-0.1)
+
+
+def test_a_wrapper_without_hooks_is_refused_and_what_it_wraps_is_not():
+    model = mlp()
+    sparse = dsr.sparsify(model, dsr.Static(0.5))
+    base = torch.optim.SGD(model.parameters(), lr=0.1)
+    with pytest.raises(TypeError, match=r"optimizer: expected one .*, got Wrapper, .* it wraps"):
+        sparse.attach(Wrapper(base))
+    with pytest.raises(RuntimeError, match=r"before sparse\.attach"):  # the guard is still there
+        model(torch.randn(2, 12))
+    assert sparse.attach(base) is sparse
+
+
+def test_the_first_step_counts_even_without_zero_grad():
+    model = mlp()
+    sparse = dsr.sparsify(model, dsr.Static(0.5))
+    optimizer = Bare(model.parameters())
+    sparse.attach(optimizer)
+    model(torch.randn(2, 12)).sum().backward()
+    optimizer.step()
+    assert sparse.step == 1
+    assert_promises(model, sparse, sparse.budget)
+
+
+@pytest.mark.parametrize("method", [dsr.DSR(0.8, period=2, stop=None), dsr.RigL(0.8, period=2)])
+def test_state_made_before_the_first_step_is_masked(method):
+    model = mlp()
+    sparse = dsr.sparsify(model, method, total_steps=100)
+    optimizer = torch.optim.Adagrad(model.parameters(), lr=0.05, initial_accumulator_value=0.1)
+    sparse.attach(optimizer)
+    for name, mask in sparse.masks().items():
+        squares = optimizer.state[dict(model.named_parameters())[name]]["sum"]
+        assert not squares[~mask].any()
+        assert (squares[mask] == torch.tensor(0.1)).all()
+    train(model, sparse, optimizer, 8, each=lambda _: assert_promises(model, sparse, sparse.budget))
+
+
+def test_state_of_a_step_is_refused():
+    model = mlp()
+    optimizer = torch.optim.Adagrad(model.parameters(), lr=0.05)
+    nn.functional.cross_entropy(model(torch.randn(2, 12)), torch.tensor([0, 1])).backward()
+    optimizer.step()
+    sparse = dsr.sparsify(model, dsr.Static(0.5))
+    with pytest.raises(ValueError, match=r"has state for 0\.weight already"):
+        sparse.attach(optimizer)

@@ -18,6 +18,7 @@ TRAINING = (
     "python/dsr/sparsifier.py",
     "python/dsr/masked.py",
     "python/dsr/hooks.py",
+    "python/dsr/optimizers.py",
     "python/dsr/nonfinite.py",
     "python/dsr/divergence.py",
     "python/dsr/dormant.py",

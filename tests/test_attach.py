@@ -43,6 +43,77 @@ class Bare(torch.optim.Optimizer):
             parameter.data.add_(parameter.grad + 1e-3, alpha=-0.1)
 
 
+class Copying(torch.optim.Optimizer):
+    """A wrapper that has its base's attributes, hooks too, and calls its base's step."""
+
+    def __init__(self, base):
+        self.__dict__.update(base.__dict__, base=base)
+
+    def step(self, closure=None):
+        self.base.step(closure)
+
+
+class Calling(torch.optim.SGD):
+    """Calls the step of the class it derives from, and then changes weights itself."""
+
+    def step(self, closure=None):
+        super().step(closure)
+        with torch.no_grad():
+            for group in self.param_groups:
+                for parameter in group["params"]:
+                    parameter.add_(1e-3)
+
+
+class Raising(Calling):
+    def step(self, closure=None):
+        super().step(closure)
+        if self.raises:
+            raise ArithmeticError
+
+
+@pytest.mark.parametrize("kind", [Copying, Calling])
+@pytest.mark.parametrize("method", [dsr.DSR(0.8, period=2, stop=None), dsr.DeepR(0.8)])
+def test_a_step_within_a_step_counts_once(kind, method):
+    model = mlp()
+    sparse = dsr.sparsify(model, method, total_steps=100)
+    if kind is Copying:
+        optimizer = Copying(torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9))
+    else:
+        optimizer = Calling(model.parameters(), lr=0.1, momentum=0.9)
+    sparse.attach(optimizer)
+    train(model, sparse, optimizer, 4, each=lambda _: assert_promises(model, sparse, sparse.budget))
+    assert sparse.step == 4
+    assert sparse.stats().reallocations == (2 if isinstance(method, dsr.DSR) else 4)
+
+
+def test_steps_count_after_one_that_raised():
+    model = mlp()
+    sparse = dsr.sparsify(model, dsr.Static(0.8))
+    optimizer = Raising(model.parameters(), lr=0.1)
+    optimizer.raises = True
+    sparse.attach(optimizer)
+    with pytest.raises(ArithmeticError):
+        train(model, sparse, optimizer, 1)
+    optimizer.raises = False
+    train(model, sparse, optimizer, 3)
+    assert sparse.step == 3
+
+
+def test_an_attach_that_fails_leaves_the_guard():
+    model = mlp()
+    sparse = dsr.sparsify(model, dsr.Static(0.8))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for parameter in model.parameters():
+        state = torch.zeros(parameter.shape, dtype=torch.float8_e4m3fn)
+        optimizer.state[parameter] = {"step": torch.tensor(0.0), "scaled": state}
+    with pytest.raises(TypeError, match=r"tensors\[0\]: expected dtype"):
+        sparse.attach(optimizer)
+    with pytest.raises(RuntimeError, match=r"before sparse\.attach"):
+        model(torch.randn(2, 12))
+    optimizer.state.clear()
+    assert sparse.attach(optimizer) is sparse
+
+
 def test_a_wrapper_without_hooks_is_refused_and_what_it_wraps_is_not():
     model = mlp()
     sparse = dsr.sparsify(model, dsr.Static(0.5))

@@ -61,6 +61,28 @@ def test_a_method_from_outside_trains_and_keeps_its_promises(registered):
     assert sparse.stats().reallocations == 4
 
 
+def test_nan_that_a_rule_writes_is_found_in_its_step():
+    class Writing(dsr.Grow):
+        def score(self, param):
+            with torch.no_grad():
+                param.weight[param.mask.nonzero().unbind(1)] = torch.nan
+            return torch.rand(param.shape)
+
+    @dataclass(frozen=True)
+    class Method(dsr.DynamicMethod):
+        def rules(self, budget):
+            return dsr.Rules(prune=SmallestFraction(0.5), grow=Writing())
+
+    model = mlp()
+    sparse = dsr.sparsify(model, Method(0.9, period=2, stop=None))
+    optimizer = OPTIMIZERS["sgd"](model.parameters())
+    sparse.attach(optimizer)
+    train(model, sparse, optimizer, 1)
+    with pytest.raises(dsr.NonFiniteError, match=r"0\.weight: "):
+        train(model, sparse, optimizer, 1, start=1)
+    assert sparse.step == 2
+
+
 def test_growth_takes_the_largest_scores():
     class Fixed(dsr.Grow):
         def score(self, param):

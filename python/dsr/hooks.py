@@ -34,40 +34,6 @@ class AttachGuard:
         return AttachGuard, (None,)  # a deepcopy or a saved model is nobody's to attach
 
 
-def check_optimizer(optimizer: Any) -> None:
-    """Refuse what is no optimizer, or one whose steps cannot be followed.
-
-    Raises:
-        TypeError: names the argument, and what to attach instead.
-    """
-    kind = type(optimizer).__name__
-    if not isinstance(optimizer, torch.optim.Optimizer):
-        raise TypeError(f"optimizer: expected a torch.optim.Optimizer, got {kind}")
-    if not hasattr(optimizer, "_optimizer_step_pre_hooks"):
-        raise TypeError(
-            f"optimizer: expected one that takes step hooks, got {kind}, a wrapper that takes "
-            "none; attach the optimizer it wraps"
-        )
-
-
-def make_hookable(optimizer: torch.optim.Optimizer) -> None:
-    """Let ``step`` run hooks from the first one on.
-
-    An optimizer that has not called ``Optimizer.__init__`` would only after ``zero_grad``.
-    """
-    if not getattr(type(optimizer).step, "hooked", False):
-        optimizer._patch_step_function()
-
-
-def has_stepped(optimizer: torch.optim.Optimizer, parameter: Tensor) -> bool:
-    """Whether the optimizer has state for the parameter that a step has made.
-
-    Some, such as Adagrad, make theirs beforehand and count 0 steps in it.
-    """
-    state = optimizer.state.get(parameter) or {}
-    return bool(state) and float(state.get("step", 1)) > 0
-
-
 def refuse_sharding(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """Refuse what spreads parameters or optimizer state over ranks: each rank needs all of it.
 
@@ -136,19 +102,6 @@ class BackwardEnd:
         engine.queue_callback(lambda: engine.queue_callback(self._on_end))
 
 
-def refuse_closure(args: Any, kwargs: Any) -> None:
-    """Refuse ``optimizer.step(closure)``, whose gradients come when the step has begun.
-
-    Raises:
-        ValueError: the arguments of the step, optimizer first, hold a closure.
-    """
-    if callable(kwargs.get("closure")) or any(map(callable, args[1:])):
-        raise ValueError(
-            "closure: this method changes gradients before the step, and a closure computes them "
-            "in it; call backward, then optimizer.step() without one"
-        )
-
-
 def is_captured(device: torch.device) -> bool:
     """Whether what happens now goes into a CUDA graph."""
     return device.type == "cuda" and torch.cuda.is_current_stream_capturing()
@@ -188,13 +141,3 @@ def refuse_captured_backward(method: Method, device: torch.device) -> None:
             "steps, and a CUDA graph would mask them in all or in none; "
             "torch.cuda.make_graphed_callables leaves that to the steps"
         )
-
-
-def step_was_skipped(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether GradScaler made this step of a fused optimizer a no-op (it sets ``found_inf``).
-
-    The host has to know before it counts the step: on a GPU this waits, as GradScaler itself does
-    with optimizers that are not fused.
-    """
-    found = getattr(optimizer, "found_inf", None)
-    return found is not None and bool(found.item())

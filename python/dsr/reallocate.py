@@ -199,7 +199,9 @@ def _move(
     if missing is not None and missing.device.type == "cpu":
         raise_if_missing(int(missing))
     if not zero_pruned:
-        storage.mask_weights()
+        nonfinite = storage.mask_weights()
+        if nonfinite is not None:  # growth may have written some
+            counts = counts._replace(nonfinite=nonfinite)
     return counts, grown
 
 

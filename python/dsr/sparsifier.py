@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.utils.hooks import RemovableHandle
 
-from dsr import checkpoint_state, hooks, report
-from dsr.claims import claim, is_taken, release
+from dsr import checkpoint_state, hooks, optimizers, report
+from dsr.claims import claim, release
 from dsr.divergence import DivergenceWatch
 from dsr.masked import MaskedStorage
 from dsr.methods.base import Method
@@ -82,7 +82,8 @@ class Sparsifier:
 
         Args:
             optimizer: holds every sparse parameter and has not stepped yet. Load its
-                ``state_dict`` afterwards.
+                ``state_dict`` afterwards. A weight that grows starts with a state of 0, whatever
+                the optimizer starts with.
 
         Returns:
             self.
@@ -90,32 +91,23 @@ class Sparsifier:
         Raises:
             RuntimeError: attached already, or detached and the model made sparse anew since.
             TypeError, ValueError: not an optimizer, a sparse parameter is not in it, or it has
-                state for one; FSDP or ZeRO shards the model or the optimizer.
+                state for one; the method needs another kind; FSDP or ZeRO shards the model or the
+                optimizer.
         """
         if self._optimizer is not None:
             raise RuntimeError("attach: this sparsifier follows an optimizer already; detach first")
-        hooks.check_optimizer(optimizer)
+        optimizers.check_type(optimizer)
         hooks.refuse_sharding(self.model, optimizer)
-        held = {id(p) for group in optimizer.param_groups for p in group["params"]}
-        for place in self._storage.places:
-            if is_taken(place.parameter, besides=self._self):
-                raise RuntimeError(
-                    f"attach: {place.name} is held by another sparsifier; use that one"
-                )
-            if id(place.parameter) not in held:
-                raise ValueError(f"optimizer: expected it to hold {place.name}, which it does not")
-            if hooks.has_stepped(optimizer, place.parameter):
-                raise ValueError(
-                    f"optimizer: has state for {place.name} already; attach it before its first "
-                    "step or load_state_dict"
-                )
+        optimizers.check_followable(optimizer, self._storage.places, self._self)
+        self.method.check_optimizer(optimizer)
         self._storage.check_unchanged()
+        if self._rules is None or not self._rules.dense_state:
+            self._storage.mask_states(optimizer)  # such as Adagrad makes before it steps
+        optimizers.make_hookable(optimizer)
         self._optimizer = optimizer
         if self._guard is not None:
             self._guard.remove()
             self._guard = None
-        self._storage.mask_states(optimizer)  # such as Adagrad makes before it steps
-        hooks.make_hookable(optimizer)
         self._handles.append(optimizer.register_step_pre_hook(self._before_step))
         self._handles.append(optimizer.register_step_post_hook(self._after_step))
         self._backward_end = hooks.BackwardEnd(self.model.parameters(), self._mask_gradients)
@@ -238,28 +230,32 @@ class Sparsifier:
         self._storage.mask_gradients()
 
     def _before_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        if optimizers.is_nested(optimizer):
+            return
         self._storage.check_unchanged()
         changes = None if self._rules is None else self._rules.before_step
         if hooks.is_captured(self._storage.device):
             hooks.refuse_capture(self.method, self._rules, self.strict, optimizer)
             return
-        if not (self.strict or changes) or hooks.step_was_skipped(optimizer):
+        if not (self.strict or changes) or optimizers.step_was_skipped(optimizer):
             return
         if self.strict:
             weights = self._storage.weights
             raise_if_nonfinite(self._storage.names, [w.grad for w in weights], "gradients")
             raise_if_nonfinite(self._storage.names, weights, "weights")
         if self._rules is not None and changes:
-            hooks.refuse_closure(args, kwargs)
+            optimizers.refuse_closure(args, kwargs)
             self._follow_device()
             before_step(changes, self._storage, self._state, optimizer, **self._clock(1))
 
     def _after_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        if optimizers.is_nested(optimizer):
+            return
         if hooks.is_captured(self._storage.device):
             self._is_in_a_graph = True
             self._storage.mask_weights()
             return
-        if hooks.step_was_skipped(optimizer):
+        if optimizers.step_was_skipped(optimizer):
             return
         self._follow_device()
         self._watch.check()

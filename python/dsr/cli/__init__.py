@@ -15,6 +15,7 @@ from dsr.cli.errors import (
     warnings_on_stderr,
 )
 
+CONTINUE = "the last checkpoint is what `dsr train --resume` or the same `dsr compare` starts from"
 INSTALL = "pip install 'dsr-kernels[train]'"
 EXTRAS = frozenset(
     {"matplotlib", "pandas", "rich", "safetensors", "sklearn", "tensorboard", "typer"}
@@ -56,7 +57,7 @@ def _run(arguments: list[str]) -> int:
         text = re.sub(r"^Invalid value for '(-[\w-]+)':", r"\1:", error.format_message())
         return _complain(text, BAD_INPUT)
     if code == INTERRUPTED:
-        return _complain("interrupted", INTERRUPTED)
+        return _complain(f"interrupted; {CONTINUE}", INTERRUPTED)
     return code if isinstance(code, int) else 0
 
 

@@ -46,7 +46,7 @@ def root(
 
 @app.command()
 def train(
-    out: flags.Out,
+    out: flags.RunOut,
     data: flags.Data = None,
     model: flags.Model = None,
     method: flags.Method = None,

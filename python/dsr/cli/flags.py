@@ -60,6 +60,10 @@ Out = Annotated[
     Path,
     typer.Option(help="Folder to write to: new, empty, or of the same settings."),
 ]
+RunOut = Annotated[
+    Path,
+    typer.Option(help="Folder to write to: new or empty, or with --resume that of the run."),
+]
 Data = Annotated[str | None, _setting("data", "TEXT", f"Data set: {', '.join(DATA)}.")]
 Model = Annotated[str | None, _setting("model", "TEXT", f"Model: {', '.join(MODELS)}.")]
 Method = Annotated[str | None, _setting("method", "TEXT", "Method; `dsr methods` lists them.")]

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
+import torch
+
 from dsr.methods.protocol import Rules
 from dsr.methods.schedules import reallocation_periods
 
@@ -57,6 +59,13 @@ class Method:
     def rules(self, budget: int) -> Rules | None:
         """How units move, given the number of active units. None: they never do."""
         return None
+
+    def check_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
+        """Refuse an optimizer, when it is attached, without which the rules cannot do their work.
+
+        Raises:
+            ValueError: says what it lacks.
+        """
 
     def due(self, step: int, total_steps: int | None) -> bool:
         """Whether units move right after optimizer step ``step`` (1 is the first)."""

@@ -22,6 +22,7 @@ from dsr_kernels import allocate_growth, layer_mean, prune_smallest_
 REDISTRIBUTIONS = ("momentum", "magnitude", "nonzeros", "none")
 GROWTHS = ("momentum", "random")
 UNLIMITED = 3_000_000_000
+NEEDS = "sparse momentum needs an optimizer with momentum (SGD with momentum > 0, Adam, AdamW)"
 
 
 @register_method("sparse-momentum")
@@ -83,6 +84,15 @@ class SparseMomentum(DynamicMethod):
     def needs_total_steps(self) -> bool:
         return super().needs_total_steps or self.decay != "constant"
 
+    def check_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
+        """Of torch's own, those without momentum; what others keep shows when they have stepped."""
+        if "momentum" not in (self.growth, self.redistribution):
+            return
+        if not type(optimizer).__module__.startswith("torch.optim"):
+            return
+        if not all(group.get("momentum") or "betas" in group for group in optimizer.param_groups):
+            raise ValueError(f"optimizer: {NEEDS}, got {type(optimizer).__name__} without")
+
     def rules(self, budget: int) -> Rules:
         fraction = Decay(self.prune_fraction, self.decay, until=self.stop or 1.0)
         split = None if self.redistribution == "none" else EqualExcess(self.redistribution)
@@ -108,10 +118,7 @@ def momentum_of(param: SparseParam) -> Tensor:
         return param.state["momentum_buffer"]
     if "exp_avg" in param.state and "exp_avg_sq" in param.state:
         return param.state["exp_avg"] / (param.state["exp_avg_sq"].sqrt() + 1e-8)
-    raise RuntimeError(
-        f"{param.name}: sparse momentum needs an optimizer with momentum (SGD with momentum > 0, "
-        f"Adam, AdamW); its state has {sorted(param.state) or 'nothing'}"
-    )
+    raise RuntimeError(f"{param.name}: {NEEDS}; its state has {sorted(param.state) or 'nothing'}")
 
 
 class LargestMomentum(Grow):

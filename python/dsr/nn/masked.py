@@ -54,7 +54,8 @@ class MaskedWeight(nn.Module):
     @mask.setter
     def mask(self, mask: Tensor) -> None:
         if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
-            raise TypeError(f"mask: expected a bool tensor, got {mask!r:.80}")
+            kind = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
+            raise TypeError(f"mask: expected a bool tensor, got {kind}")
         shape = tuple(self.weight.shape)
         if tuple(mask.shape) != shape:
             raise ValueError(f"mask: expected shape {list(shape)}, got {list(mask.shape)}")

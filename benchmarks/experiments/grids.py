@@ -87,6 +87,21 @@ def moving(out: Path) -> list[Cell]:
     ]
 
 
+def pruning(out: Path) -> list[Cell]:
+    """Gradual pruning of a dense network, by when it happens and with or without an L1 term."""
+    settings: list[tuple[str, dict[str, Any]]] = [
+        ("from .5 to .8", {}),
+        ("from .5 to .8, no L1", {"l1": 0.0}),
+        ("from .3 to .6", {"options": {"begin": 0.3, "end": 0.6}}),
+        ("from .1 to .4", {"options": {"begin": 0.1, "end": 0.4}}),
+    ]
+    return [
+        Cell({"pruned": label}, RunConfig(method="compressed", sparsity=SPARSITY, seed=seed, **own))
+        for label, own in settings
+        for seed in SEEDS
+    ]
+
+
 def ablation(out: Path) -> list[Cell]:
     """Sparse momentum's redistribution and growth, each replaced by others."""
     return [
@@ -145,6 +160,7 @@ GRIDS: dict[str, Callable[[Path], list[Cell]]] = {
     "second-task": second_task,
     "convolutional": convolutional,
     "moving": moving,
+    "pruning": pruning,
     "stop": stop,
     "ablation": ablation,
     "ablation-lenet-5": ablation_lenet5,

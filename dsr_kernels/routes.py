@@ -84,7 +84,7 @@ def choose_route(
         )
     if structure == "unstructured":
         return Route(
-            "library", f"unmeasured on {gpu}: dense libraries and one pass over the weight"
+            "library", f"unmeasured on {gpu}: torch's dense product and a pass over the weight"
         )
     return Route("triton-tiles", f"unmeasured on {gpu}: it leaves out what is wholly inactive")
 

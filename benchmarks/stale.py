@@ -63,9 +63,10 @@ def sources(name: str, native: str) -> list[str]:
     if name == "table3":
         return sorted({"benchmarks/table3"} | of_training(native))
     if name == "training_step":
-        own = {"benchmarks/training_step.py", *PRODUCT_SOURCES}
+        own = {"benchmarks/training_step.py", "python/dsr/nn", *PRODUCT_SOURCES}
         own |= {f"benchmarks/table3/{file}.py" for file in ("methods", "paired", "training")}
-        return sorted(own | of_training(native) | of_op("masked_conv2d", native))
+        own |= of_op("masked_conv2d", native) | of_op("masked_linear", native)
+        return sorted(own | of_training(native))
     if name == "profile":
         return sorted({"benchmarks/profile.py", *sources("dsr_step", native)} | of_training(native))
     if name == "masked_products":

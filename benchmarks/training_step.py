@@ -1,7 +1,7 @@
 """A whole training step with static masks, in every way to keep a network sparse, beside dense.
 
-All of them train in turns, a few steps at a time, on the same synthetic images; ratios are taken
-within each round.
+All of them train in turns on the same synthetic images, a step at a time, five on a GPU; ratios are
+taken within each round.
 """
 
 from __future__ import annotations
@@ -174,8 +174,19 @@ def text(rows: Sequence[Row], device: str) -> str:
 
 
 def judged(rows: Sequence[Row], device: str) -> list[tuple[str, str, str]]:
-    """What is asked of dsr.sparsify on each network: the network, the ratio, the verdict."""
-    own = {row["net"]: row for row in rows if row["way"] == OURS and not row["error"]}
+    """What is asked of dsr.sparsify on each network, at its default batch and image.
+
+    Returns:
+        The network, the ratio, the verdict, for each.
+    """
+    shapes = {net: _shape(net, torch.device(device), None, None) for net in SETTINGS}
+    own = {
+        row["net"]: row
+        for row in rows
+        if row["way"] == OURS
+        and not row["error"]
+        and (int(row["batch"]), int(row["image"])) == shapes[row["net"]]
+    }
     return [
         (net, _interval(own[net], "of_dense"), _verdict(own[net], "of_dense", AT_MOST[device]))
         if net in own

@@ -71,6 +71,13 @@ def apply_mask_(far):
     assert nonzero(tensor) == far.shape.elements - len(far.units) * far.unit_size
 
 
+def mask_and_count_(far):
+    tensor = far.tensor(LARGE, torch.inf)
+    counts = dsr_kernels.mask_and_count_([tensor], far.mask(others=True))
+    assert int(counts) == far.shape.elements - len(far.units) * far.unit_size
+    assert not far.chosen(tensor).any()
+
+
 def prune_threshold_(far):
     tensor, mask = far.tensor(SMALL, LARGE), far.full(True)
     threshold = torch.tensor([THRESHOLD], device=far.device)
@@ -160,8 +167,8 @@ def prune_sign_flips_(far):
 CHECKS = {
     check.__name__: check
     for check in (
-        apply_mask_, prune_threshold_, prune_smallest_, kth_magnitude, grow_random_,
-        grow_largest_, layer_mean, reset_state_, add_noise_, prune_sign_flips_,
+        apply_mask_, mask_and_count_, prune_threshold_, prune_smallest_, kth_magnitude,
+        grow_random_, grow_largest_, layer_mean, reset_state_, add_noise_, prune_sign_flips_,
     )
 }  # fmt: skip
 

@@ -4,6 +4,7 @@ import re
 
 import pytest
 import torch
+from native_cases import cases, check_cpu
 from test_apply_mask_rejects import BAD, MASK, ones
 
 import dsr_kernels
@@ -40,6 +41,11 @@ def test_thread_counts_agree(threads, dtype):
     assert torch.equal(counts, expected)
     for tensor, result in zip(tensors, wanted, strict=True):
         assert torch.equal(tensor.view(torch.uint8), result.view(torch.uint8))
+
+
+def test_equals_the_reference_in_every_awkward_case():
+    for case in cases(3000, seed=5):
+        check_cpu(case, lambda c: dsr_kernels.mask_and_count_(c.tensors, c.mask))
 
 
 @pytest.mark.parametrize("name", BAD)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -48,18 +48,34 @@ def check_layer_tensors(
         raise ValueError(
             f"layers: expected {len(tensors)} numbers, one a tensor, got {len(layers)}"
         )
+    shapes, device = mask.layout.layers, mask.device
     for j, (tensor, layer) in enumerate(zip(tensors, layers, strict=True)):
         if not isinstance(layer, int) or isinstance(layer, bool):
             raise TypeError(f"layers[{j}]: expected an int, got {layer!r}")
         if not 0 <= layer < count:
             raise ValueError(f"layers[{j}]: expected a layer in [0, {count}), got {layer}")
-        _check_layer_tensor(tensor, layer, mask, f"{name}[{j}]", dtypes)
+        # Nearly always, and this runs for every tensor in every step: no names are made.
+        if not _fits(tensor, shapes[layer].elements, device, dtypes):
+            _refuse_layer_tensor(tensor, layer, mask, f"{name}[{j}]", dtypes)
     return list(layers)
 
 
-def _check_layer_tensor(
+def _fits(
+    tensor: Any, elements: int, device: torch.device, dtypes: Sequence[torch.dtype] | None
+) -> bool:
+    return (
+        isinstance(tensor, Tensor)
+        and tensor.layout == torch.strided
+        and tensor.numel() == elements
+        and (dtypes is None or tensor.dtype in dtypes)
+        and tensor.device == device
+        and is_dense(tensor)
+    )
+
+
+def _refuse_layer_tensor(
     tensor: Any, layer: int, mask: BitMask, name: str, dtypes: Sequence[torch.dtype] | None
-) -> None:
+) -> NoReturn:
     if not isinstance(tensor, Tensor):
         raise TypeError(f"{name}: expected a tensor, got {type(tensor).__name__}")
     if dtypes is not None and tensor.dtype not in dtypes:
@@ -74,11 +90,10 @@ def _check_layer_tensor(
         raise ValueError(
             f"{name}: expected {elements} elements (layer {layer}), got shape {list(tensor.shape)}"
         )
-    if not is_dense(tensor):
-        raise ValueError(
-            f"{name}: expected memory without gaps or overlaps, got strides "
-            f"{list(tensor.stride())} for shape {list(tensor.shape)}; pass tensor.contiguous()"
-        )
+    raise ValueError(
+        f"{name}: expected memory without gaps or overlaps, got strides "
+        f"{list(tensor.stride())} for shape {list(tensor.shape)}; pass tensor.contiguous()"
+    )
 
 
 def check_vector(tensor: Any, size: int, dtype: torch.dtype, mask: BitMask, name: str) -> None:

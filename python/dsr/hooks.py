@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.autograd import Variable
+from torch.utils.hooks import RemovableHandle
 
 from dsr.methods.base import Method
 from dsr.methods.protocol import Rules
@@ -64,39 +65,59 @@ def is_flattened(parameter: Tensor) -> bool:
 
 
 class BackwardEnd:
-    """Calls a function at the end of each backward pass that reaches any of the parameters.
+    """Calls a function at the end of each backward pass that reaches a sparse parameter.
 
     Gradients are complete then, DDP's reduction included, and nobody has read them yet. That holds
-    for reentrant checkpointing too, whose passes within a pass end before DDP's reduction does, as
-    long as the parameters are all that DDP reduces: the last of them is ready in the last pass.
+    for reentrant checkpointing too, whose passes within a pass end before DDP's reduction does,
+    since with a process group every parameter is hooked: the last one is ready in the last pass,
+    as long as the parameters are all that DDP reduces. A hook costs the host 2 us a parameter and
+    pass, so without a group only the sparse parameters have one.
+
+    Args:
+        sparse: the sparse parameters.
+        others: all parameters of the model, or the others.
+        on_end: takes no argument.
     """
 
-    def __init__(self, parameters: Iterable[Tensor], on_end: Callable[[], None]) -> None:
+    def __init__(
+        self, sparse: Iterable[Tensor], others: Iterable[Tensor], on_end: Callable[[], None]
+    ) -> None:
         self._on_end = on_end
         self._graph_task = -1
-        own = weakref.ref(self)  # a parameter must not keep the sparsifier alive
-
-        def accumulated(parameter: Tensor) -> None:
-            self_ = own()
-            if self_ is not None:
-                self_._accumulated()
-
-        self._handles = [
-            parameter.register_post_accumulate_grad_hook(accumulated)
-            for parameter in parameters
-            if parameter.requires_grad
-        ]
+        self._hooked: set[int] = set()
+        self._handles: list[RemovableHandle] = []
+        self._others = list(map(weakref.ref, others))
+        self._hook(sparse)
+        self._hook_others_of_a_group()
 
     def remove(self) -> None:
         for handle in self._handles:
             handle.remove()
 
-    def _accumulated(self) -> None:
-        task = torch._C._current_graph_task_id()
-        if task == self._graph_task:
-            return
-        # By the number of the pass, not a flag: a backward that raised leaves nothing to reset.
-        self._graph_task = task
+    def _hook(self, parameters: Iterable[Tensor]) -> None:
+        own = weakref.ref(self)  # a parameter must not keep the sparsifier alive
+        graph_task = torch._C._current_graph_task_id
+
+        def accumulated(parameter: Tensor) -> None:
+            self_ = own()
+            if self_ is not None and self_._graph_task != graph_task():
+                self_._begin(graph_task())
+
+        for parameter in parameters:
+            if parameter.requires_grad and id(parameter) not in self._hooked:
+                self._hooked.add(id(parameter))
+                self._handles.append(parameter.register_post_accumulate_grad_hook(accumulated))
+
+    def _hook_others_of_a_group(self) -> None:
+        if self._others and distributed.is_available() and distributed.is_initialized():
+            self._hook(other for ref in self._others if (other := ref()) is not None)
+            self._others.clear()
+
+    def _begin(self, graph_task: int) -> None:
+        """The pass of that number has reached a hooked parameter, the first time in it."""
+        # By its number, not a flag: a backward that raised leaves nothing to reset.
+        self._graph_task = graph_task
+        self._hook_others_of_a_group()
         engine = Variable._execution_engine
         # Twice, so that it runs behind callbacks that other hooks (DDP's) queue meanwhile.
         engine.queue_callback(lambda: engine.queue_callback(self._on_end))

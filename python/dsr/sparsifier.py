@@ -110,7 +110,9 @@ class Sparsifier:
             self._guard = None
         self._handles.append(optimizer.register_step_pre_hook(self._before_step))
         self._handles.append(optimizer.register_step_post_hook(self._after_step))
-        self._backward_end = hooks.BackwardEnd(self.model.parameters(), self._mask_gradients)
+        self._backward_end = hooks.BackwardEnd(
+            self._storage.weights, self.model.parameters(), self._mask_gradients
+        )
         claim(self._storage.weights, self._self)
         return self
 

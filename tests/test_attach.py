@@ -8,6 +8,7 @@ from nets import assert_promises, mlp, train
 from torch import nn
 
 import dsr
+from dsr.hooks import BackwardEnd
 
 
 class Wrapper(torch.optim.Optimizer):
@@ -157,3 +158,25 @@ def test_state_of_a_step_is_refused():
     sparse = dsr.sparsify(model, dsr.Static(0.5))
     with pytest.raises(ValueError, match=r"has state for 0\.weight already"):
         sparse.attach(optimizer)
+
+
+@pytest.mark.parametrize("when", ["before attach", "after attach"])
+def test_with_a_process_group_every_parameter_tells_of_the_end(when, monkeypatch):
+    """DDP's reduction ends with the last of them, sparse or not."""
+    joined = {"now": when == "before attach"}
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: joined["now"])
+    model = mlp()
+    ends = []
+    end = BackwardEnd([model[0].weight], model.parameters(), lambda: ends.append(1))
+    model(torch.randn(2, 12)).sum().backward()
+    assert len(ends) == 1
+    model[4](torch.randn(2, 30)).sum().backward()  # reaches no sparse parameter
+    assert len(ends) == (2 if joined["now"] else 1)
+    joined["now"] = True
+    model(torch.randn(2, 12)).sum().backward()
+    before = len(ends)
+    model[4](torch.randn(2, 30)).sum().backward()
+    assert len(ends) == before + 1
+    end.remove()
+    model(torch.randn(2, 12)).sum().backward()
+    assert len(ends) == before + 1

@@ -64,3 +64,12 @@ def test_a_parametrized_buffer_is_nobodys_weight():
     model[2].register_buffer("scale", torch.ones(3))
     nn.utils.parametrize.register_parametrization(model[2], "scale", nn.ReLU())
     assert len(dsr.sparsify(model, dsr.Static(0.5)).masks()) == 3
+
+
+@pytest.mark.parametrize("name", NORMS)
+@pytest.mark.parametrize("bias", [True, False])
+def test_it_still_counts_as_the_first_convolution(name, bias):
+    first = NORMS[name](nn.Conv2d(3, 4, 3, bias=bias))
+    model = nn.Sequential(first, nn.Conv2d(4, 8, 3), nn.Conv2d(8, 8, 3))
+    sparse = dsr.sparsify(model, dsr.Static(0.5), exclude="0")
+    assert list(sparse.masks()) == ["1.weight", "2.weight"]

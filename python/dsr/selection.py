@@ -56,35 +56,21 @@ def select_parameters(
             for is parametrized.
     """
     owned, computed = _owned_parameters(model), _computed_tensors(model)
-    include_patterns, exclude_patterns = _as_list(include, "include"), _as_list(exclude, "exclude")
-    for argument, patterns in (("include", include_patterns), ("exclude", exclude_patterns)):
-        for pattern in patterns:
-            if not any(_matches(pattern, one) for one in (*owned, *computed)):
-                raise ValueError(
-                    f"{argument}: {_show(pattern)} matches no parameter of the model"
-                    f"{_advice(model, pattern)}"
-                )
-    first_convolution = next((o for o in owned if isinstance(o.module, CONVOLUTIONS)), None)
-    holders: dict[int, list[Owned]] = {}
-    for one in owned:
-        holders.setdefault(id(one.parameter), []).append(one)
+    rules = _Rules(
+        None if include is None else _as_list(include, "include"),
+        _as_list(exclude, "exclude"),
+        next((m for m in model.modules() if isinstance(m, CONVOLUTIONS)), None),
+    )
+    _check_patterns(model, rules, [*owned, *computed])
     sparse, dense = [], []
-    for tied in holders.values():
-        one = tied[0]  # a tied weight counts once, under its first name
-        if _matches_any(exclude_patterns, tied):
-            reason = "excluded"
-        elif include is not None:
-            reason = _why_not_included(tied, include_patterns)
-        else:
-            reason = "first convolution" if one is first_convolution else _why_dense(tied)
+    for tied in _by_parameter(owned):
+        one, reason = tied[0], rules.why_dense(tied)  # it counts once, under its first name
         if reason:
             dense.append((one, reason))
         else:
             sparse.append(one)
     for one in computed:
-        if not _matches_any(exclude_patterns, [one]) and (
-            include is None or _matches_any(include_patterns, [one])
-        ):
+        if rules.asks_for(one):
             _refuse_computed(one)
     for one in sparse:
         if isinstance(one.module, ParametrizationList) or _is_under_weight_norm(one.module):
@@ -93,6 +79,47 @@ def select_parameters(
         reasons = "; ".join(f"{one.name}: {reason}" for one, reason in dense[:5]) or "no parameter"
         raise ValueError(f"model: no layer to make sparse ({reasons}){_what_to_include(dense)}")
     return Selection(tuple(sparse), tuple(dense))
+
+
+@dataclass(frozen=True)
+class _Rules:
+    """What decides whether a weight, given as all its holders, is sparse."""
+
+    include: list[Pattern] | None
+    exclude: list[Pattern]
+    first_convolution: nn.Module | None
+
+    def why_dense(self, tied: list[Owned]) -> str:
+        """The reason, or "" for a weight that becomes sparse."""
+        if _matches_any(self.exclude, tied):
+            return "excluded"
+        if self.include is not None:
+            return _why_not_included(tied, self.include)
+        if any(o.module is self.first_convolution and o.attribute == "weight" for o in tied):
+            return "first convolution"
+        return _why_dense(tied)
+
+    def asks_for(self, one: Owned) -> bool:
+        return not _matches_any(self.exclude, [one]) and (
+            self.include is None or _matches_any(self.include, [one])
+        )
+
+
+def _check_patterns(model: nn.Module, rules: _Rules, known: list[Owned]) -> None:
+    for argument, patterns in (("include", rules.include or []), ("exclude", rules.exclude)):
+        for pattern in patterns:
+            if not any(_matches(pattern, one) for one in known):
+                raise ValueError(
+                    f"{argument}: {_show(pattern)} matches no parameter of the model"
+                    f"{_advice(model, pattern)}"
+                )
+
+
+def _by_parameter(owned: list[Owned]) -> list[list[Owned]]:
+    holders: dict[int, list[Owned]] = {}
+    for one in owned:
+        holders.setdefault(id(one.parameter), []).append(one)
+    return list(holders.values())
 
 
 def _owned_parameters(model: nn.Module) -> list[Owned]:

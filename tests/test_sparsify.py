@@ -83,6 +83,8 @@ def test_a_plain_parameter_and_an_embedding_by_name():
         (nn.Embedding, None, ["embedding.weight"]),
         (nn.Linear, None, ["first.weight"]),  # what is tied to an embedding is no mere Linear
         ([nn.Linear, "out"], None, ["embedding.weight", "first.weight"]),
+        ("embedding", nn.Linear, ["embedding.weight"]),
+        (["out", "first"], nn.Embedding, ["first.weight"]),
     ],
 )
 def test_a_tied_weight_goes_by_any_of_its_names(include, exclude, expected):

@@ -91,7 +91,7 @@ class _Rules:
 
     def why_dense(self, tied: list[Owned]) -> str:
         """The reason, or "" for a weight that becomes sparse."""
-        if _matches_any(self.exclude, tied):
+        if _cover(self.exclude, tied):
             return "excluded"
         if self.include is not None:
             return _why_not_included(tied, self.include)
@@ -100,8 +100,8 @@ class _Rules:
         return _why_dense(tied)
 
     def asks_for(self, one: Owned) -> bool:
-        return not _matches_any(self.exclude, [one]) and (
-            self.include is None or _matches_any(self.include, [one])
+        return not _cover(self.exclude, [one]) and (
+            self.include is None or _cover(self.include, [one])
         )
 
 
@@ -163,12 +163,8 @@ def _why_dense(tied: list[Owned]) -> str:
 
 
 def _why_not_included(tied: list[Owned], patterns: list[Pattern]) -> str:
-    """Of a weight with several holders any name will do; by type it is an embedding, if any."""
     one = tied[0]
-    embeddings = [o for o in tied if isinstance(o.module, EMBEDDINGS)]
-    names = [pattern for pattern in patterns if isinstance(pattern, str)]
-    types = [pattern for pattern in patterns if not isinstance(pattern, str)]
-    if not _matches_any(names, tied) and not _matches_any(types, embeddings or tied):
+    if not _cover(patterns, tied):
         return "not included"
     if one.parameter.dim() < 2:
         return f"{one.attribute} of {type(one.module).__name__}"
@@ -179,8 +175,15 @@ def _if_frozen(one: Owned) -> str:
     return "frozen (requires_grad=False)" if not one.parameter.requires_grad else ""
 
 
-def _matches_any(patterns: Sequence[Pattern], holders: list[Owned]) -> bool:
-    return any(_matches(pattern, one) for pattern in patterns for one in holders)
+def _cover(patterns: list[Pattern], tied: list[Owned]) -> bool:
+    """Whether the patterns cover a weight: any holder's name will do; by type it is an embedding
+    if one of its holders is."""
+    typed = [one for one in tied if isinstance(one.module, EMBEDDINGS)] or tied
+    return any(
+        _matches(pattern, one)
+        for pattern in patterns
+        for one in (tied if isinstance(pattern, str) else typed)
+    )
 
 
 def _matches(pattern: Pattern, one: Owned) -> bool:

@@ -54,9 +54,8 @@ def sparsify(
         storage: "masked": each module keeps its dense weight with zeros where inactive.
         include: names, globs or module types; exactly these become sparse. Default: every Linear
             and convolution weight except the first convolution and weights tied to an embedding.
-            A weight that modules share goes by any of its names; by type it is an embedding if one
-            of them is.
-        exclude: names, globs or module types that stay dense.
+        exclude: names, globs or module types that stay dense. Here and in ``include`` a weight that
+            modules share goes by any of its names; by type it is an embedding if one of them is.
         distribution: initial allocation: "uniform", "erdos-renyi" or "erdos-renyi-kernel".
         masks: bool tensors by parameter name to start from, in place of a random draw; their
             active count becomes the budget.

@@ -69,9 +69,9 @@ def select_parameters(
             dense.append((one, reason))
         else:
             sparse.append(one)
-    for one in computed:
-        if rules.asks_for(one):
-            _refuse_computed(one)
+    for tied in _by_parameter(computed):
+        if rules.ask_for(tied):
+            _refuse_computed(tied[0])
     for one in sparse:
         if isinstance(one.module, ParametrizationList) or _is_under_weight_norm(one.module):
             _refuse_computed(one)
@@ -99,9 +99,9 @@ class _Rules:
             return "first convolution"
         return _why_dense(tied)
 
-    def asks_for(self, one: Owned) -> bool:
-        return not _cover(self.exclude, [one]) and (
-            self.include is None or _cover(self.include, [one])
+    def ask_for(self, tied: list[Owned]) -> bool:
+        return not _cover(self.exclude, tied) and (
+            self.include is None or _cover(self.include, tied)
         )
 
 
@@ -123,9 +123,10 @@ def _by_parameter(owned: list[Owned]) -> list[list[Owned]]:
 
 
 def _owned_parameters(model: nn.Module) -> list[Owned]:
+    """Every parameter under all of its names; those of shared modules and aliases included."""
     owned = []
-    for module_name, module in model.named_modules():
-        for attribute, parameter in module.named_parameters(recurse=False):
+    for module_name, module in model.named_modules(remove_duplicate=False):
+        for attribute, parameter in module.named_parameters(recurse=False, remove_duplicate=False):
             name = f"{module_name}.{attribute}" if module_name else attribute
             if isinstance(parameter, UninitializedParameter):
                 raise ValueError(f"{name}: not initialised yet; run one forward pass first")
@@ -136,7 +137,7 @@ def _owned_parameters(model: nn.Module) -> list[Owned]:
 def _computed_tensors(model: nn.Module) -> list[Owned]:
     """What a parametrization or weight_norm computes from parameters, as if it were one itself."""
     computed = []
-    for module_name, module in model.named_modules():
+    for module_name, module in model.named_modules(remove_duplicate=False):
         sources: dict[str, Any] = dict(module.parametrizations) if is_parametrized(module) else {}
         if _is_under_weight_norm(module):
             sources["weight"] = module
@@ -226,10 +227,14 @@ def _as_list(patterns: Patterns | None, argument: str) -> list[Pattern]:
 
 def _advice(model: nn.Module, pattern: Pattern) -> str:
     """What to write for the weights within a module that has none itself."""
-    if isinstance(pattern, str):
-        within = [n for n, module in model.named_modules() if n and fnmatchcase(n, pattern)]
-    else:
-        within = [n for n, module in model.named_modules() if n and isinstance(module, pattern)]
+    within = [
+        name
+        for name, module in model.named_modules(remove_duplicate=False)
+        if name
+        and (
+            fnmatchcase(name, pattern) if isinstance(pattern, str) else isinstance(module, pattern)
+        )
+    ]
     if not within:
         return ""
     inside = f"{pattern}.*" if isinstance(pattern, str) else f"{within[0]}.*"

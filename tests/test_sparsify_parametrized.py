@@ -73,3 +73,73 @@ def test_it_still_counts_as_the_first_convolution(name, bias):
     model = nn.Sequential(first, nn.Conv2d(4, 8, 3), nn.Conv2d(8, 8, 3))
     sparse = dsr.sparsify(model, dsr.Static(0.5), exclude="0")
     assert list(sparse.masks()) == ["1.weight", "2.weight"]
+
+
+def _frozen(module):
+    for parameter in module.parameters():
+        parameter.requires_grad_(False)
+    return module
+
+
+@pytest.mark.parametrize("name", NORMS)
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda norm: norm(nn.Conv2d(3, 4, 3)),
+        lambda norm: norm(nn.Embedding(5, 4)),
+        lambda norm: norm(nn.Bilinear(4, 4, 4)),
+        lambda norm: _frozen(norm(nn.Linear(4, 4))),
+    ],
+    ids=["first convolution", "embedding", "type of its own", "frozen"],
+)
+def test_it_is_no_hindrance_where_it_stays_dense_anyway(name, layer):
+    model = nn.Sequential(layer(NORMS[name]), nn.Linear(4, 4))
+    sparse = dsr.sparsify(model, dsr.Static(0.5))
+    assert list(sparse.masks()) == ["1.weight"]
+    listed = [*sparse.masks(), *(one.name for one, _ in sparse.selection.dense)]
+    assert sorted(listed) == sorted(name for name, _ in model.named_parameters())
+
+
+@pytest.mark.parametrize("include", [None, "*.bias", ["0.bias", "0.weight"]])
+def test_a_parametrized_bias_leaves_the_weight_free(include):
+    model = mlp()
+    nn.utils.parametrize.register_parametrization(model[0], "bias", nn.ReLU())
+    if include == "*.bias":
+        with pytest.raises(ValueError, match=r"no layer to make sparse .*0\.weight: not included"):
+            dsr.sparsify(model, dsr.Static(0.5), include=include)
+        return
+    assert "0.weight" in dsr.sparsify(model, dsr.Static(0.5), include=include).masks()
+
+
+class Scaled(nn.Module):
+    """A parametrization with a trainable parameter of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, weight):
+        return weight * self.scale
+
+
+@pytest.mark.parametrize("include", [None, "2"])
+def test_one_that_trains_through_any_of_its_parameters_is_refused(include):
+    model = mlp()
+    nn.utils.parametrize.register_parametrization(_frozen(model[2]), "weight", Scaled())
+    with pytest.raises(ValueError, match=r"^2: its parameters are parametrized"):
+        dsr.sparsify(model, dsr.Static(0.5), include=include)
+
+
+def test_a_norm_of_the_whole_weight_is_refused():
+    model = mlp()
+    parametrizations.weight_norm(model[2], dim=None)
+    with pytest.raises(ValueError, match=r"^2: its parameters are parametrized"):
+        dsr.sparsify(model, dsr.Static(0.5), include="2")
+
+
+@pytest.mark.parametrize("name", NORMS)
+def test_another_parameter_of_its_module_may_be_sparse(name):
+    model = _normed(name)
+    model[2].table = nn.Parameter(torch.randn(4, 4))
+    sparse = dsr.sparsify(model, dsr.Static(0.5), include="2.table")
+    assert list(sparse.masks()) == ["2.table"]

@@ -23,6 +23,7 @@ CONVOLUTIONS = (
     nn.ConvTranspose3d,
 )
 EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
+WEIGHT_NORM = ("weight_g", "weight_v")  # what the older weight_norm keeps in place of a weight
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,24 @@ class Owned:
     module: nn.Module
     attribute: str
     parameter: nn.Parameter
+
+    @property
+    def is_frozen(self) -> bool:
+        return not self.parameter.requires_grad
+
+
+@dataclass(frozen=True)
+class _Computed(Owned):
+    """What a parametrization or weight_norm computes from parameters, as if it were one itself.
+
+    ``parameter`` is the one with most dimensions: two computed tensors are tied if they share it.
+    """
+
+    sources: tuple[nn.Parameter, ...]
+
+    @property
+    def is_frozen(self) -> bool:
+        return not any(source.requires_grad for source in self.sources)
 
 
 @dataclass(frozen=True)
@@ -70,10 +89,10 @@ def select_parameters(
         else:
             sparse.append(one)
     for tied in _by_parameter(computed):
-        if rules.ask_for(tied):
+        if not rules.why_dense(tied):
             _refuse_computed(tied[0])
     for one in sparse:
-        if isinstance(one.module, ParametrizationList) or _is_under_weight_norm(one.module):
+        if _is_source(one):
             _refuse_computed(one)
     if not sparse:
         reasons = "; ".join(f"{one.name}: {reason}" for one, reason in dense[:5]) or "no parameter"
@@ -98,11 +117,6 @@ class _Rules:
         if any(o.module is self.first_convolution and o.attribute == "weight" for o in tied):
             return "first convolution"
         return _why_dense(tied)
-
-    def ask_for(self, tied: list[Owned]) -> bool:
-        return not _cover(self.exclude, tied) and (
-            self.include is None or _cover(self.include, tied)
-        )
 
 
 def _check_patterns(model: nn.Module, rules: _Rules, known: list[Owned]) -> None:
@@ -135,22 +149,31 @@ def _owned_parameters(model: nn.Module) -> list[Owned]:
 
 
 def _computed_tensors(model: nn.Module) -> list[Owned]:
-    """What a parametrization or weight_norm computes from parameters, as if it were one itself."""
-    computed = []
+    computed: list[Owned] = []
     for module_name, module in model.named_modules(remove_duplicate=False):
-        sources: dict[str, Any] = dict(module.parametrizations) if is_parametrized(module) else {}
+        sources: dict[str, list[nn.Parameter]] = {}
+        if is_parametrized(module):
+            parametrizations: dict[str, Any] = dict(module.parametrizations)
+            sources = {name: list(one.parameters()) for name, one in parametrizations.items()}
         if _is_under_weight_norm(module):
-            sources["weight"] = module
-        for attribute, source in sources.items():
+            sources["weight"] = [getattr(module, name) for name in WEIGHT_NORM]
+        for attribute, found in sources.items():
             name = f"{module_name}.{attribute}" if module_name else attribute
-            first = next(source.parameters(), None)
-            if first is not None:
-                computed.append(Owned(name, module, attribute, first))
+            if found:
+                largest = max(found, key=lambda parameter: parameter.dim())
+                computed.append(_Computed(name, module, attribute, largest, tuple(found)))
     return computed
 
 
 def _is_under_weight_norm(module: nn.Module) -> bool:
-    return hasattr(module, "weight_g") and hasattr(module, "weight_v")
+    return all(hasattr(module, name) for name in WEIGHT_NORM)
+
+
+def _is_source(one: Owned) -> bool:
+    """Whether a parameter is one that a tensor is computed from."""
+    if _is_under_weight_norm(one.module):
+        return one.attribute in WEIGHT_NORM
+    return isinstance(one.module, ParametrizationList)
 
 
 def _why_dense(tied: list[Owned]) -> str:
@@ -173,7 +196,7 @@ def _why_not_included(tied: list[Owned], patterns: list[Pattern]) -> str:
 
 
 def _if_frozen(one: Owned) -> str:
-    return "frozen (requires_grad=False)" if not one.parameter.requires_grad else ""
+    return "frozen (requires_grad=False)" if one.is_frozen else ""
 
 
 def _cover(patterns: list[Pattern], tied: list[Owned]) -> bool:

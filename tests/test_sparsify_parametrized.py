@@ -143,3 +143,13 @@ def test_another_parameter_of_its_module_may_be_sparse(name):
     model[2].table = nn.Parameter(torch.randn(4, 4))
     sparse = dsr.sparsify(model, dsr.Static(0.5), include="2.table")
     assert list(sparse.masks()) == ["2.table"]
+
+
+def test_its_module_goes_by_the_type_it_was_given():
+    model = nn.Sequential(nn.Bilinear(4, 4, 4))
+    nn.utils.parametrize.register_parametrization(model[0], "bias", nn.ReLU())
+    text = r"0\.weight: weight of Bilinear; .* the type itself, .* by include=: Bilinear$"
+    with pytest.raises(ValueError, match=text):
+        dsr.sparsify(model, dsr.Static(0.5))
+    sparse = dsr.sparsify(model, dsr.Static(0.5), include=nn.Bilinear)
+    assert list(sparse.masks()) == ["0.weight"]

@@ -9,7 +9,11 @@ from typing import Any, NoReturn
 
 from torch import nn
 from torch.nn.parameter import UninitializedParameter
-from torch.nn.utils.parametrize import ParametrizationList, is_parametrized
+from torch.nn.utils.parametrize import (
+    ParametrizationList,
+    is_parametrized,
+    type_before_parametrizations,
+)
 
 Pattern = str | type[nn.Module]
 Patterns = Pattern | Sequence[Pattern]
@@ -182,7 +186,7 @@ def _why_dense(tied: list[Owned]) -> str:
     if embedding is not None:
         return f"embedding ({embedding})"
     if one.attribute != "weight" or not isinstance(one.module, (nn.Linear, *CONVOLUTIONS)):
-        return f"{one.attribute} of {type(one.module).__name__}"
+        return f"{one.attribute} of {_kind(one)}"
     return _if_frozen(one)
 
 
@@ -191,7 +195,7 @@ def _why_not_included(tied: list[Owned], patterns: list[Pattern]) -> str:
     if not _cover(patterns, tied):
         return "not included"
     if one.parameter.dim() < 2:
-        return f"{one.attribute} of {type(one.module).__name__}"
+        return f"{one.attribute} of {_kind(one)}"
     return _if_frozen(one)
 
 
@@ -267,11 +271,21 @@ def _advice(model: nn.Module, pattern: Pattern) -> str:
 def _what_to_include(dense: list[tuple[Owned, str]]) -> str:
     """Layer types of the model's own, such as a linear layer that stores its weight transposed."""
     kinds = {
-        type(one.module).__name__: None
+        _kind(one): None
         for one, reason in dense
         if reason.startswith("weight of ") and one.parameter.dim() > 1
     }
-    return f"; name layers of types of their own by include=: {', '.join(kinds)}" if kinds else ""
+    if not kinds:
+        return ""
+    return (
+        "; for layers of other types give the type itself, not its name, by include=: "
+        f"{', '.join(kinds)}"
+    )
+
+
+def _kind(one: Owned) -> str:
+    """The name of the type that a person gave the module: parametrizing replaces it."""
+    return str(type_before_parametrizations(one.module).__name__)
 
 
 def _show(pattern: Pattern) -> str:

@@ -52,8 +52,9 @@ def sparsify(
         method: ``dsr.DSR(sparsity=0.9)`` or another of ``dsr.methods``.
         total_steps: optimizer steps in all; needed by schedules that stop or decay.
         storage: "masked": each module keeps its dense weight with zeros where inactive.
-        include: names, globs or module types; exactly these become sparse. Default: every Linear
-            and convolution weight except the first convolution and weights tied to an embedding.
+        include: names, globs or module types, as in ``["fc", "blocks.*.weight", nn.Bilinear]``;
+            exactly these become sparse. Default: every Linear and convolution weight except the
+            first convolution and weights tied to an embedding.
         exclude: names, globs or module types that stay dense. Here and in ``include`` a weight that
             modules share goes by any of its names; by type it is an embedding if one of them is.
         distribution: initial allocation: "uniform", "erdos-renyi" or "erdos-renyi-kernel".

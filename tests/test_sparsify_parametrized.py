@@ -37,6 +37,14 @@ def test_it_may_stay_dense(name, arguments):
         assert torch.equal(model(x), sparse.export()(x))
 
 
+@pytest.mark.parametrize("name", NORMS)
+def test_it_may_be_excluded_by_the_names_of_its_parameters(name):
+    model = _normed(name)
+    own = [name for name, _ in model.named_parameters() if name.startswith("2.")]
+    sparse = dsr.sparsify(model, dsr.Static(0.5), exclude=own)
+    assert list(sparse.masks()) == ["0.weight", "4.weight"]
+
+
 @pytest.mark.parametrize(
     ("name", "include"),
     [

@@ -27,6 +27,7 @@ CONVOLUTIONS = (
     nn.ConvTranspose3d,
 )
 EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
+EXCLUDED = "excluded"
 WEIGHT_NORM = ("weight_g", "weight_v")  # what the older weight_norm keeps in place of a weight
 
 
@@ -92,8 +93,9 @@ def select_parameters(
             dense.append((one, reason))
         else:
             sparse.append(one)
+    excluded = {id(one.parameter) for one, reason in dense if reason == EXCLUDED}
     for tied in _by_parameter(computed):
-        if not rules.why_dense(tied):
+        if id(tied[0].parameter) not in excluded and not rules.why_dense(tied):
             _refuse_computed(tied[0])
     for one in sparse:
         if _is_source(one):
@@ -115,7 +117,7 @@ class _Rules:
     def why_dense(self, tied: list[Owned]) -> str:
         """The reason, or "" for a weight that becomes sparse."""
         if _cover(self.exclude, tied):
-            return "excluded"
+            return EXCLUDED
         if self.include is not None:
             return _why_not_included(tied, self.include)
         if any(o.module is self.first_convolution and o.attribute == "weight" for o in tied):

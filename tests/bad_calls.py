@@ -83,12 +83,12 @@ BAD_CALLS = {
         "state: reallocations: ",
     ),
     "a budget of another size": (
-        _load(lambda s: s.update(budget=s["budget"] + 1)),
+        _load(lambda s: s.update(budget=(s["budget"] or 0) + 1)),
         ValueError,
-        "the budget is ",
+        "budget",
     ),
     "a float budget": (
-        _load(lambda s: s.update(budget=float(s["budget"]))),
+        _load(lambda s: s.update(budget=float(s["budget"] or 0))),
         ValueError,
         "state: budget: ",
     ),

@@ -19,7 +19,7 @@ from dsr.methods.soft_rewiring import WakeUp
         (lambda s: s["dormant"]["0.weight"].fill_(0.5), "0 where it is active"),
         (lambda s: s["dormant"]["2.weight"].mul_(1e9), r"numbers in \[-1, 1\] for 2.weight"),
         (lambda s: s["dormant"]["2.weight"].mul_(torch.nan), r"numbers in \[-1, 1\] for 2.weight"),
-        (lambda s: s.update(budget=5), "the budget is 5"),
+        (lambda s: s.update(budget=5), "budget: expected None, got 5"),
         (lambda s: s.pop("slept"), "slept"),
         (lambda s: s["slept"].fill_(10**6), "slept: expected at most"),
         (lambda s: s["slept"].neg_(), "slept: expected at most"),

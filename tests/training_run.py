@@ -37,7 +37,7 @@ METHODS = {
     "static": dsr.Static(sparsity=0.8),
     "dense": dsr.Dense(),
 }
-WITHOUT_MOMENTUM = ("sgd",)
+WITHOUT_MOMENTUM = ("sgd", "adagrad")
 MIXES_DTYPES = ("sgd", "momentum", "nesterov", "rmsprop")
 FUSED = ("sgd", "momentum", "nesterov", "adam", "adamw")
 PER_LAYER = ("set", "set-two-sided", "rigl", "deepr", "deepr-signs", "snip", "static", "dense")

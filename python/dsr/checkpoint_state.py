@@ -59,7 +59,9 @@ def load(sparse: Sparsifier, given: dict[str, Any]) -> None:
     storage = sparse._storage
     mask_bits, ever_bits = storage.as_mask(masks), storage.as_mask(ever)
     active = int(mask_bits.counts().sum())
-    if given["budget"] != (active if sparse.method.has_budget else None):
+    if not sparse.method.has_budget and given["budget"] is not None:
+        raise ValueError(f"state: budget: expected None, got {given['budget']!r}")
+    if sparse.method.has_budget and given["budget"] != active:
         raise ValueError(
             f"state: masks hold {active} active units, the budget is {given['budget']}"
         )

@@ -58,13 +58,7 @@ def load(sparse: Sparsifier, given: dict[str, Any]) -> None:
     ever = _masks(given["ever"], identity["shapes"], "ever")
     storage = sparse._storage
     mask_bits, ever_bits = storage.as_mask(masks), storage.as_mask(ever)
-    active = int(mask_bits.counts().sum())
-    if not sparse.method.has_budget and given["budget"] is not None:
-        raise ValueError(f"state: budget: expected None, got {given['budget']!r}")
-    if sparse.method.has_budget and given["budget"] != active:
-        raise ValueError(
-            f"state: masks hold {active} active units, the budget is {given['budget']}"
-        )
+    _check_budget(given["budget"], int(mask_bits.counts().sum()), sparse.method.has_budget)
     for name, mask in masks.items():
         if (mask & ~ever[name]).any():
             raise ValueError(f"state: ever: expected the active units of {name} among its own")
@@ -89,6 +83,13 @@ def load(sparse: Sparsifier, given: dict[str, Any]) -> None:
     state.moved.copy_(moved)
     state.number.fill_(given["reallocations"])
     state.active.copy_(storage.mask.counts())
+
+
+def _check_budget(budget: Any, active: int, has_budget: bool) -> None:
+    if not has_budget and budget is not None:
+        raise ValueError(f"state: budget: expected None, got {budget!r}")
+    if has_budget and budget != active:
+        raise ValueError(f"state: masks hold {active} active units, the budget is {budget}")
 
 
 def _identity(sparse: Sparsifier) -> dict[str, Any]:

@@ -108,34 +108,6 @@ def test_sparse_momentum_splits_by_mean_momentum_and_spares_dense_layers():
     assert_promises(model, sparse)
 
 
-class Plain(torch.optim.SGD):
-    """An optimizer of one's own, of which only its state tells whether it has momentum."""
-
-
-@pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.RMSprop, torch.optim.Adagrad])
-def test_sparse_momentum_refuses_an_optimizer_without_momentum(kind):
-    model = mlp()
-    sparse = dsr.sparsify(model, dsr.SparseMomentum(0.8, period=2, decay="constant", stop=None))
-    with pytest.raises(ValueError, match=rf"optimizer: sparse momentum .*, got {kind.__name__}"):
-        sparse.attach(kind(model.parameters(), lr=0.1))
-    other = dsr.SparseMomentum(
-        0.8, period=2, decay="constant", stop=None, growth="random", redistribution="magnitude"
-    )
-    model = mlp()
-    assert dsr.sparsify(model, other, optimizer=kind(model.parameters(), lr=0.1)).step == 0
-
-
-def test_sparse_momentum_needs_momentum_of_any_optimizer():
-    model = mlp()
-    method = dsr.SparseMomentum(0.8, period=2, decay="constant", stop=None)
-    optimizer = Plain(model.parameters(), lr=0.1)
-    sparse = dsr.sparsify(model, method, optimizer=optimizer)
-    with pytest.raises(RuntimeError, match=r"0\.weight: sparse momentum needs an optimizer"):
-        train(model, sparse, optimizer, 2)
-    assert_promises(model, sparse)
-    assert sparse.stats().reallocations == 0
-
-
 @pytest.mark.parametrize("schedule", ["cubic", "geometric"])
 def test_compressed_follows_its_schedule_exactly(schedule):
     method = dsr.Compressed(0.9, begin=0.1, end=0.6, iterations=6, schedule=schedule)

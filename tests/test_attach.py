@@ -4,7 +4,7 @@ from collections import OrderedDict, defaultdict
 
 import pytest
 import torch
-from nets import assert_promises, mlp, train
+from nets import assert_promises, batch, mlp, train
 from torch import nn
 
 import dsr
@@ -180,3 +180,20 @@ def test_with_a_process_group_every_parameter_tells_of_the_end(when, monkeypatch
     end.remove()
     model(torch.randn(2, 12)).sum().backward()
     assert len(ends) == before + 1
+
+
+def test_a_compiled_step_is_followed_in_silence(recwarn):
+    model = mlp()
+    sparse = dsr.sparsify(model, dsr.DSR(0.8, period=2, stop=None))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    sparse.attach(optimizer)
+    torch._dynamo.reset()
+    step = torch.compile(optimizer.step, backend="eager")
+    for number in range(4):
+        optimizer.zero_grad()
+        x, y = batch(model, number)
+        nn.functional.cross_entropy(model(x), y).backward()
+        step()
+        assert_promises(model, sparse, sparse.budget)
+    assert sparse.step == 4
+    assert not [str(w.message) for w in recwarn if "does not know how to trace" in str(w.message)]

@@ -75,6 +75,7 @@ def make_hookable(optimizer: torch.optim.Optimizer) -> None:
         optimizer._patch_step_function()
 
 
+@torch.compiler.disable
 def is_nested(optimizer: torch.optim.Optimizer) -> bool:
     """Whether the step whose hook this is runs within another one of the same optimizer.
 

@@ -1,5 +1,6 @@
 """Which optimizers a sparsifier follows: unusual ones too, or it says what to attach instead."""
 
+import functools
 from collections import OrderedDict, defaultdict
 
 import pytest
@@ -87,6 +88,36 @@ def test_a_step_within_a_step_counts_once(kind, method):
     assert sparse.stats().reallocations == (2 if isinstance(method, dsr.DSR) else 4)
 
 
+def test_steps_of_a_class_that_was_given_another_step_count():
+    def decorated(step):
+        @functools.wraps(step)
+        def wrapper(self, *args, **kwargs):
+            return step(self, *args, **kwargs)
+
+        return wrapper
+
+    class Own(torch.optim.SGD):
+        def step(self, closure=None):
+            super().step(closure)
+
+    for step in (decorated(decorated(Own.step)), lambda self: torch.optim.SGD.step(self)):
+        model = mlp()
+        optimizer = Own(model.parameters(), lr=0.1)
+        Own.step = step
+        sparse = dsr.sparsify(model, dsr.Static(0.8), optimizer=optimizer)
+        train(model, sparse, optimizer, 3)
+        assert sparse.step == 3
+        assert_promises(model, sparse, sparse.budget)
+
+
+def test_parameters_can_be_swapped_after_attach():
+    model = nn.Sequential(*mlp(), nn.BatchNorm1d(4))
+    sparse = dsr.sparsify(model, dsr.Static(0.8))
+    sparse.attach(torch.optim.SGD(model.parameters(), lr=0.1))
+    torch.utils.swap_tensors(model[5].weight, nn.Parameter(torch.zeros(4)))
+    assert not model[5].weight.any()
+
+
 def test_steps_count_after_one_that_raised():
     model = mlp()
     sparse = dsr.sparsify(model, dsr.Static(0.8))
@@ -167,7 +198,7 @@ def test_with_a_process_group_every_parameter_tells_of_the_end(when, monkeypatch
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: joined["now"])
     model = mlp()
     ends = []
-    end = BackwardEnd([model[0].weight], model.parameters(), lambda: ends.append(1))
+    end = BackwardEnd([model[0].weight], model.parameters, lambda: ends.append(1))
     model(torch.randn(2, 12)).sum().backward()
     assert len(ends) == 1
     model[4](torch.randn(2, 30)).sum().backward()  # reaches no sparse parameter

@@ -196,13 +196,31 @@ class Plain(torch.optim.SGD):
 def test_sparse_momentum_refuses_an_optimizer_without_momentum(kind):
     model = mlp()
     sparse = dsr.sparsify(model, dsr.SparseMomentum(0.8, period=2, decay="constant", stop=None))
+    optimizer = kind(model.parameters(), lr=0.1)
+    sparse.attach(optimizer)
     with pytest.raises(ValueError, match=rf"optimizer: sparse momentum .*, got {kind.__name__}"):
-        sparse.attach(kind(model.parameters(), lr=0.1))
+        train(model, sparse, optimizer, 1)
+    assert sparse.step == 0
     other = dsr.SparseMomentum(
         0.8, period=2, decay="constant", stop=None, growth="random", redistribution="magnitude"
     )
     model = mlp()
-    assert dsr.sparsify(model, other, optimizer=kind(model.parameters(), lr=0.1)).step == 0
+    optimizer = kind(model.parameters(), lr=0.1)
+    sparse = dsr.sparsify(model, other, optimizer=optimizer)
+    train(model, sparse, optimizer, 4)
+    assert sparse.stats().reallocations == 2
+
+
+def test_sparse_momentum_wants_momentum_of_sparse_parameters_at_the_first_step():
+    model = mlp()
+    sparse = dsr.sparsify(model, dsr.SparseMomentum(0.8, period=2, decay="constant", stop=None))
+    weights = [p for p in model.parameters() if p.dim() > 1]
+    biases = [p for p in model.parameters() if p.dim() == 1]
+    optimizer = torch.optim.SGD([{"params": weights}, {"params": biases}], lr=0.1)
+    sparse.attach(optimizer)
+    optimizer.param_groups[0]["momentum"] = 0.9  # as a schedule sets it
+    train(model, sparse, optimizer, 2)
+    assert sparse.stats().reallocations == 1
 
 
 def test_sparse_momentum_needs_momentum_of_any_optimizer():

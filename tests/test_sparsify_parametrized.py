@@ -161,3 +161,10 @@ def test_its_module_goes_by_the_type_it_was_given():
         dsr.sparsify(model, dsr.Static(0.5))
     sparse = dsr.sparsify(model, dsr.Static(0.5), include=nn.Bilinear)
     assert list(sparse.masks()) == ["0.weight"]
+
+
+def test_a_module_that_has_no_norm_yet_is_none_under_it():
+    model = mlp()
+    model[2].register_parameter("weight_g", None)
+    model[2].register_parameter("weight_v", None)
+    assert len(dsr.sparsify(model, dsr.Static(0.5)).masks()) == 3

@@ -75,20 +75,23 @@ class BackwardEnd:
 
     Args:
         sparse: the sparse parameters.
-        others: all parameters of the model, or the others.
+        every: gives all parameters of the model.
         on_end: takes no argument.
     """
 
     def __init__(
-        self, sparse: Iterable[Tensor], others: Iterable[Tensor], on_end: Callable[[], None]
+        self,
+        sparse: Iterable[Tensor],
+        every: Callable[[], Iterable[Tensor]],
+        on_end: Callable[[], None],
     ) -> None:
         self._on_end = on_end
         self._graph_task = -1
         self._hooked: set[int] = set()
         self._handles: list[RemovableHandle] = []
-        self._others = list(map(weakref.ref, others))
+        self._every, self._are_all_hooked = every, False
         self._hook(sparse)
-        self._hook_others_of_a_group()
+        self._hook_all_of_a_group()
 
     def remove(self) -> None:
         for handle in self._handles:
@@ -108,16 +111,18 @@ class BackwardEnd:
                 self._hooked.add(id(parameter))
                 self._handles.append(parameter.register_post_accumulate_grad_hook(accumulated))
 
-    def _hook_others_of_a_group(self) -> None:
-        if self._others and distributed.is_available() and distributed.is_initialized():
-            self._hook(other for ref in self._others if (other := ref()) is not None)
-            self._others.clear()
+    def _hook_all_of_a_group(self) -> None:
+        if self._are_all_hooked or not distributed.is_available():
+            return
+        if distributed.is_initialized():
+            self._are_all_hooked = True
+            self._hook(self._every())
 
     def _begin(self, graph_task: int) -> None:
         """The pass of that number has reached a hooked parameter, the first time in it."""
         # By its number, not a flag: a backward that raised leaves nothing to reset.
         self._graph_task = graph_task
-        self._hook_others_of_a_group()
+        self._hook_all_of_a_group()
         engine = Variable._execution_engine
         # Twice, so that it runs behind callbacks that other hooks (DDP's) queue meanwhile.
         engine.queue_callback(lambda: engine.queue_callback(self._on_end))

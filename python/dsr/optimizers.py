@@ -14,6 +14,9 @@ from torch import Tensor
 from dsr.claims import is_taken
 from dsr.masked import Place
 
+# The code that torch puts around every optimizer's step: it runs the hooks.
+RUNS_HOOKS = torch.optim.Optimizer.profile_hook_step(lambda self: None).__code__
+
 
 def check_type(optimizer: Any) -> None:
     """Refuse what is no optimizer, or one whose steps cannot be followed.
@@ -68,26 +71,28 @@ def has_stepped(optimizer: torch.optim.Optimizer, parameter: Tensor) -> bool:
 def make_hookable(optimizer: torch.optim.Optimizer) -> None:
     """Let ``step`` run hooks from the first one on.
 
-    An optimizer that has not called ``Optimizer.__init__`` would only after ``zero_grad``. One that
-    has the attributes of another, as wrappers copy or forward them, leaves hooks to that one.
+    An optimizer that has not called ``Optimizer.__init__`` would only after ``zero_grad``, and one
+    whose class has been given another ``step`` meanwhile, never.
     """
-    if not hasattr(optimizer, "_zero_grad_profile_name"):
+    if not getattr(type(optimizer).step, "hooked", False):
         optimizer._patch_step_function()
 
 
 @torch.compiler.disable
 def is_nested(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether the step whose hook this is runs within another one of the same optimizer.
+    """Whether the step whose hook this is runs within another one that has the same hooks.
 
-    torch wraps ``step`` in every class that defines it, so that one which calls ``super().step()``
-    runs all hooks twice. The stack tells, also after a step that has raised.
+    torch wraps ``step`` in every class that defines it, so that one which calls ``super().step()``,
+    or a wrapper that has its base's attributes, runs all hooks twice. The stack tells, also after a
+    step that has raised.
     """
-    code = getattr(type(optimizer).step, "__code__", None)
+    hooks = optimizer._optimizer_step_pre_hooks
     frame: FrameType | None = sys._getframe()
     steps = 0
     while frame is not None and steps < 2:
-        # Of torch's wrapper, which calls hooks and holds its optimizer as ``self``.
-        steps += frame.f_code is code and frame.f_locals.get("self") is optimizer
+        if frame.f_code is RUNS_HOOKS:
+            own = frame.f_locals.get("self")
+            steps += getattr(own, "_optimizer_step_pre_hooks", None) is hooks
         frame = frame.f_back
     return steps > 1
 

@@ -172,7 +172,7 @@ def _computed_tensors(model: nn.Module) -> list[Owned]:
 
 
 def _is_under_weight_norm(module: nn.Module) -> bool:
-    return all(hasattr(module, name) for name in WEIGHT_NORM)
+    return all(getattr(module, name, None) is not None for name in WEIGHT_NORM)
 
 
 def _is_source(one: Owned) -> bool:

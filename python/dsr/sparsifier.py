@@ -91,15 +91,13 @@ class Sparsifier:
         Raises:
             RuntimeError: attached already, or detached and the model made sparse anew since.
             TypeError, ValueError: not an optimizer, a sparse parameter is not in it, or it has
-                state for one; the method needs another kind; FSDP or ZeRO shards the model or the
-                optimizer.
+                state for one; FSDP or ZeRO shards the model or the optimizer.
         """
         if self._optimizer is not None:
             raise RuntimeError("attach: this sparsifier follows an optimizer already; detach first")
         optimizers.check_type(optimizer)
         hooks.refuse_sharding(self.model, optimizer)
         optimizers.check_followable(optimizer, self._storage.places, self._self)
-        self.method.check_optimizer(optimizer)
         self._storage.check_unchanged()
         if self._rules is None or not self._rules.dense_state:
             self._storage.mask_states(optimizer)  # such as Adagrad makes before it steps
@@ -111,7 +109,7 @@ class Sparsifier:
         self._handles.append(optimizer.register_step_pre_hook(self._before_step))
         self._handles.append(optimizer.register_step_post_hook(self._after_step))
         self._backward_end = hooks.BackwardEnd(
-            self._storage.weights, self.model.parameters(), self._mask_gradients
+            self._storage.weights, self.model.parameters, self._mask_gradients
         )
         claim(self._storage.weights, self._self)
         return self
@@ -235,6 +233,8 @@ class Sparsifier:
         if optimizers.is_nested(optimizer):
             return
         self._storage.check_unchanged()
+        if self.step == 0:
+            self.method.check_optimizer(optimizer, self._storage.weights)
         changes = None if self._rules is None else self._rules.before_step
         if hooks.is_captured(self._storage.device):
             hooks.refuse_capture(self.method, self._rules, self.strict, optimizer)

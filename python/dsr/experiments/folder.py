@@ -157,9 +157,9 @@ class RunFolder:
             ValueError: starts with ``out``; the folder cannot be made.
         """
         make_folder(self.path)
-        write_json(self.path / SAVING, dataclasses.asdict(saving))
-        if not self.exists:  # by its settings a run is there
+        if not self.exists:
             write_json(self.path / CONFIG, config.to_dict())
+        write_json(self.path / SAVING, dataclasses.asdict(saving))
         for name, rows in ((METRICS, metrics), (LAYERS, layers)):
             write_text(self.path / name, "".join(_line(row) for row in rows))
 

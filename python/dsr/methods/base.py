@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
 import torch
+from torch import Tensor
 
 from dsr.methods.protocol import Rules
 from dsr.methods.schedules import reallocation_periods
@@ -60,8 +61,11 @@ class Method:
         """How units move, given the number of active units. None: they never do."""
         return None
 
-    def check_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
-        """Refuse an optimizer, when it is attached, without which the rules cannot do their work.
+    def check_optimizer(self, optimizer: torch.optim.Optimizer, weights: Sequence[Tensor]) -> None:
+        """Refuse, before its first step, an optimizer with which the rules cannot do their work.
+
+        Args:
+            weights: the sparse parameters, which it holds.
 
         Raises:
             ValueError: says what it lacks.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -84,14 +85,17 @@ class SparseMomentum(DynamicMethod):
     def needs_total_steps(self) -> bool:
         return super().needs_total_steps or self.decay != "constant"
 
-    def check_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
+    def check_optimizer(self, optimizer: torch.optim.Optimizer, weights: Sequence[Tensor]) -> None:
         """Of torch's own, those without momentum; what others keep shows when they have stepped."""
         if "momentum" not in (self.growth, self.redistribution):
             return
         if not type(optimizer).__module__.startswith("torch.optim"):
             return
-        if not all(group.get("momentum") or "betas" in group for group in optimizer.param_groups):
-            raise ValueError(f"optimizer: {NEEDS}, got {type(optimizer).__name__} without")
+        sparse = set(map(id, weights))
+        for group in optimizer.param_groups:
+            without = not group.get("momentum") and "betas" not in group
+            if without and any(id(parameter) in sparse for parameter in group["params"]):
+                raise ValueError(f"optimizer: {NEEDS}, got {type(optimizer).__name__} without")
 
     def rules(self, budget: int) -> Rules:
         fraction = Decay(self.prune_fraction, self.decay, until=self.stop or 1.0)

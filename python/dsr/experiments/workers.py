@@ -73,7 +73,7 @@ def run_all(
                     ended(futures[future], "its process was killed; run the same command again")
         except BaseException:
             stop.set()
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(cancel_futures=True)  # workers end with their epoch
             raise
     return errors
 

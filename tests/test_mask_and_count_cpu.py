@@ -4,7 +4,7 @@ import re
 
 import pytest
 import torch
-from native_cases import cases, check_cpu
+from native_cases import cases, check_cpu, torch_threads
 from test_apply_mask_rejects import BAD, MASK, ones
 
 import dsr_kernels
@@ -14,15 +14,7 @@ from dsr_kernels import BitMask, LayerShape, SparseLayout, extension
 SHAPES = (LayerShape(200_003), LayerShape(9_001, 9), LayerShape(64, 9, 131))
 
 
-@pytest.fixture
-def threads(request):
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield request.param
-    torch.set_num_threads(before)
-
-
-@pytest.mark.parametrize("threads", [1, 2, 3], indirect=True)
+@pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64], ids=str)
 def test_thread_counts_agree(threads, dtype):
     generator = torch.Generator().manual_seed(0)
@@ -35,7 +27,7 @@ def test_thread_counts_agree(threads, dtype):
     wanted = [tensor.clone() for tensor in tensors]
     with dsr_kernels.backend("reference"):
         expected = dsr_kernels.mask_and_count_(wanted, mask)
-    with dsr_kernels.backend("cpu"):
+    with dsr_kernels.backend("cpu"), torch_threads(threads):
         counts = dsr_kernels.mask_and_count_(tensors, mask)
     assert min(counts) > 0
     assert torch.equal(counts, expected)

@@ -70,8 +70,8 @@ class BackwardEnd:
     Gradients are complete then, DDP's reduction included, and nobody has read them yet. That holds
     for reentrant checkpointing too, whose passes within a pass end before DDP's reduction does,
     since with a process group every parameter is hooked: the last one is ready in the last pass,
-    as long as the parameters are all that DDP reduces. A hook costs the host 2 us a parameter and
-    pass, so without a group only the sparse parameters have one.
+    as long as the parameters are all that DDP reduces. Each hook costs the host time in each pass,
+    so without a group only the sparse parameters have one.
 
     Args:
         sparse: the sparse parameters.
